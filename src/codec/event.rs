@@ -1,0 +1,100 @@
+//! What readers tell writers.
+//!
+//! A document is a run of events: a scalar, or a `Begin…`, the values inside and the matching `End…`. In a map the
+//! values alternate between key and value, so that formats whose keys are not only strings lose nothing here.
+
+use std::io;
+
+/// How many levels arrays and maps may nest.
+///
+/// `serde_json` stops at 127; this leaves room for the two levels that a marker adds in JSON, so that whatever is
+/// accepted in one format is accepted in the other.
+pub const MAX_DEPTH: usize = 120;
+
+/// A piece of a document.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Event<'a> {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    F32(f32),
+    F64(f64),
+    /// A number as text formats spell it, in the grammar of JSON: what it means is for the writer to say.
+    Number(&'a str),
+    Str(&'a str),
+    Bytes(&'a [u8]),
+    /// Bytes of an application-defined type.
+    Ext(i8, &'a [u8]),
+    /// An array, with the number of its elements where the reader's format tells it.
+    BeginSeq(Option<u64>),
+    EndSeq,
+    /// A map, with the number of its entries where the reader's format tells it.
+    BeginMap(Option<u64>),
+    EndMap,
+}
+
+/// A writer, or a filter before one.
+pub(super) trait Sink {
+    /// Takes the next event. Events arrive in the order of a well-formed document, one document per sink.
+    fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError>;
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
+        (**self).accept(event)
+    }
+}
+
+/// Why a sink would not take an event.
+#[derive(Debug)]
+pub(super) enum SinkError {
+    /// The output failed.
+    Io(io::Error),
+    /// The writer's format cannot hold it; the reader adds the place.
+    Refused(String),
+}
+
+impl From<io::Error> for SinkError {
+    fn from(error: io::Error) -> Self {
+        SinkError::Io(error)
+    }
+}
+
+impl SinkError {
+    /// What every writer says of a body past [`MAX_DEPTH`].
+    pub(super) fn too_deep() -> Self {
+        SinkError::Refused(format!("arrays and maps nest more than {MAX_DEPTH} levels deep"))
+    }
+}
+
+/// A spelled number as binary formats hold it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Number {
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+}
+
+/// Reads a number in the grammar of JSON, refusing what neither 64-bit integers nor a finite `f64` can stand for.
+pub(super) fn number(text: &str) -> Result<Number, SinkError> {
+    let refused = |what: &str| {
+        let shown: String = text.chars().take(40).collect();
+        let dots = if shown.len() < text.len() { "…" } else { "" };
+        Err(SinkError::Refused(format!("the number {shown}{dots} is outside the range of {what}")))
+    };
+    // Negative zero exists only among the floats; as an integer it would lose its sign.
+    if text.contains(['.', 'e', 'E']) || text == "-0" {
+        return match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Number::Float(value)),
+            _ => refused("64-bit floats"),
+        };
+    }
+    if let Ok(value) = text.parse() {
+        return Ok(Number::Unsigned(value));
+    }
+    match text.parse() {
+        Ok(value) => Ok(Number::Signed(value)),
+        Err(_) => refused("64-bit integers"),
+    }
+}

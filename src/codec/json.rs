@@ -1,0 +1,164 @@
+//! JSON, by `serde_json`.
+
+mod mask;
+
+use std::cell::{Cell, Ref, RefCell};
+use std::io::{self, Read, Write};
+
+use base64::display::Base64Display;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::error::Category;
+
+use super::error::{CodecError, Place};
+use super::event::{Event, MAX_DEPTH, Sink, SinkError};
+use super::format::Format;
+use super::markers::{self, Markers, Recognised};
+use super::transcode::{Aside, Feed};
+use mask::Masked;
+
+/// Sends the one JSON document in `input` to `sink`, markers decoded.
+pub(super) fn read(input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), CodecError> {
+    let spelled = Spelled::default();
+    let mut markers = Markers::new(sink, Recognised::Decode);
+    let mut feed = Feed::new(&mut markers, &spelled);
+    let mut deserializer = serde_json::Deserializer::from_reader(Masked::new(input, &spelled));
+    let read = feed.value(&mut deserializer).and_then(|()| deserializer.end());
+    read.map_err(|error| explain(&error, feed.take_failure(), &spelled))
+}
+
+fn explain(error: &serde_json::Error, failure: Option<SinkError>, spelled: &Spelled) -> CodecError {
+    if let Some(failure) = spelled.failure.take() {
+        return CodecError::Input(failure);
+    }
+    let (line, column) = (error.line(), error.column());
+    let reason = match failure {
+        Some(SinkError::Io(failure)) => return CodecError::Output(failure),
+        Some(SinkError::Refused(reason)) => reason,
+        None if error.classify() == Category::Eof && !spelled.any.get() => {
+            "the body is empty, which is no JSON document".to_owned()
+        }
+        None => {
+            let told = error.to_string();
+            let place = format!(" at line {line} column {column}");
+            told.strip_suffix(&place).unwrap_or(&told).to_owned()
+        }
+    };
+    CodecError::Data { format: Format::Json, place: Place::LineColumn { line, column }, reason }
+}
+
+/// What the masked input tells beside the bytes.
+#[derive(Default)]
+struct Spelled {
+    /// The number that was masked last.
+    number: RefCell<String>,
+    /// Whether there was anything but white space.
+    any: Cell<bool>,
+    /// Why the input could not be read.
+    failure: RefCell<Option<io::Error>>,
+}
+
+impl Aside for Spelled {
+    fn spelling(&self) -> Option<Ref<'_, str>> {
+        Some(Ref::map(self.number.borrow(), String::as_str))
+    }
+}
+
+/// A writer of compact JSON.
+pub(super) fn writer(out: &mut dyn Write) -> impl Sink {
+    let text = Text { out, open: Vec::new() };
+    Markers::new(text, Recognised::Refuse)
+}
+
+/// Writes events as JSON, and what JSON has no form for as markers.
+struct Text<'a> {
+    out: &'a mut dyn Write,
+    /// The arrays and maps begun and not ended, outermost first.
+    open: Vec<Open>,
+}
+
+/// What is due next in an open array or map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    FirstElement,
+    Element,
+    FirstKey,
+    Key,
+    Value,
+}
+
+impl Text<'_> {
+    /// Writes what stands between the value before and this one.
+    fn separate(&mut self, event: Event<'_>) -> Result<(), SinkError> {
+        let Some(due) = self.open.last_mut() else {
+            return Ok(());
+        };
+        if matches!(due, Open::FirstKey | Open::Key) && !matches!(event, Event::Str(_)) {
+            return Err(SinkError::Refused("a map key is not a string, and JSON has no other keys".to_owned()));
+        }
+        let (separator, then) = match due {
+            Open::FirstElement => ("", Open::Element),
+            Open::Element => (",", Open::Element),
+            Open::FirstKey => ("", Open::Value),
+            Open::Key => (",", Open::Value),
+            Open::Value => (":", Open::Key),
+        };
+        *due = then;
+        Ok(self.out.write_all(separator.as_bytes())?)
+    }
+
+    fn begin(&mut self, bracket: &str, due: Open) -> Result<(), SinkError> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(SinkError::too_deep());
+        }
+        self.open.push(due);
+        Ok(self.out.write_all(bracket.as_bytes())?)
+    }
+
+    fn end(&mut self, bracket: &str) -> Result<(), SinkError> {
+        self.open.pop();
+        Ok(self.out.write_all(bracket.as_bytes())?)
+    }
+
+    /// Leaves the spelling of a scalar to `serde_json`.
+    fn scalar<T: serde::Serialize + ?Sized>(&mut self, value: &T) -> Result<(), SinkError> {
+        serde_json::to_writer(&mut *self.out, value).map_err(|error| SinkError::Io(error.into()))
+    }
+
+    fn float(&mut self, value: f64) -> Result<(), SinkError> {
+        if value.is_finite() {
+            return self.scalar(&value);
+        }
+        let name = markers::float_name(value);
+        Ok(write!(self.out, "{{\"{}\":\"{name}\"}}", markers::FLOAT)?)
+    }
+}
+
+impl Sink for Text<'_> {
+    fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
+        if !matches!(event, Event::EndSeq | Event::EndMap) {
+            self.separate(event)?;
+        }
+        match event {
+            Event::Null => self.scalar(&()),
+            Event::Bool(value) => self.scalar(&value),
+            Event::Unsigned(value) => self.scalar(&value),
+            Event::Signed(value) => self.scalar(&value),
+            Event::F32(value) => self.float(f64::from(value)),
+            Event::F64(value) => self.float(value),
+            Event::Number(text) => Ok(self.out.write_all(text.as_bytes())?),
+            Event::Str(text) => self.scalar(text),
+            Event::Bytes(bytes) => {
+                let text = Base64Display::new(bytes, &STANDARD);
+                Ok(write!(self.out, "{{\"{}\":\"{text}\"}}", markers::BINARY)?)
+            }
+            Event::Ext(kind, bytes) => {
+                let text = Base64Display::new(bytes, &STANDARD);
+                Ok(write!(self.out, "{{\"{}\":[{kind},\"{text}\"]}}", markers::EXT)?)
+            }
+            Event::BeginSeq(_) => self.begin("[", Open::FirstElement),
+            Event::EndSeq => self.end("]"),
+            Event::BeginMap(_) => self.begin("{", Open::FirstKey),
+            Event::EndMap => self.end("}"),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Names and detection.
+
+use crate::codec::{DetectError, Format};
+
+#[test]
+fn names_and_mime_types_are_read_in_any_case() {
+    for name in [
+        "json",
+        "JSON",
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        " text/json ",
+        "application/vnd.api+json",
+        "application/problem+json;x=1",
+    ] {
+        assert_eq!(name.parse(), Ok(Format::Json), "{name}");
+    }
+    for name in [
+        "msgpack",
+        "MsgPack",
+        "application/msgpack",
+        "application/x-msgpack",
+        "application/vnd.msgpack;v=1",
+        "application/thing+msgpack",
+    ] {
+        assert_eq!(name.parse(), Ok(Format::Msgpack), "{name}");
+    }
+}
+
+#[test]
+fn an_unknown_name_is_told_the_known_ones() {
+    for name in ["", "xml", "+json", "text/plain", "application/json5", "json msgpack"] {
+        let error = name.parse::<Format>().unwrap_err();
+        assert_eq!(error.name, name);
+        assert!(error.to_string().contains("one of json, msgpack"), "{error}");
+    }
+}
+
+#[test]
+fn names_come_back() {
+    for &format in Format::ALL {
+        assert_eq!(format.to_string().parse(), Ok(format));
+        assert_eq!(format.mime_type().parse(), Ok(format));
+        assert_eq!(format!("{format:>8}").len(), 8);
+    }
+}
+
+#[test]
+fn json_is_detected() {
+    for body in ["{}", "[1]", " \r\n\t{", "\"a\"", "-1", "12", "5\n", "true", "false", "null"] {
+        assert_eq!(Format::detect(body.as_bytes(), body.len() as u64), Ok(Format::Json), "{body}");
+    }
+    // The start of a longer body may be a single digit.
+    assert_eq!(Format::detect(b"5", 2), Ok(Format::Json));
+}
+
+#[test]
+fn msgpack_is_detected() {
+    for body in [&[0x80_u8][..], &[0x93, 1, 2, 3], &[0xa1, b'a'], &[0xc0], &[0xff], &[0xc4, 0], &[0xd9, 0]] {
+        assert_eq!(Format::detect(body, body.len() as u64), Ok(Format::Msgpack), "{body:x?}");
+    }
+}
+
+#[test]
+fn what_is_both_or_neither_is_refused() {
+    assert_eq!(Format::detect(b"", 0), Err(DetectError::Empty));
+    for digit in b'0'..=b'9' {
+        assert_eq!(Format::detect(&[digit], 1), Err(DetectError::Ambiguous));
+    }
+    for body in [&b"hello"[..], b"  ", b"<a/>", b"\xef\xbb\xbf{}", "été".as_bytes(), b"\xc0\x01", b"\xc1", b"\x05"] {
+        let error = Format::detect(body, body.len() as u64).unwrap_err();
+        assert_eq!(error, DetectError::Unknown, "{body:x?}");
+        assert!(error.to_string().contains("name its format"));
+    }
+}

@@ -1,0 +1,125 @@
+//! Instants and durations: milliseconds for what is told, whole seconds for what names a directory.
+//!
+//! A second that ends something (a claim, a delay) is always rounded *up*, so nothing ends early.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Invalid;
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UnixMillis(pub u64);
+
+/// Whole seconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixSeconds(pub u64);
+
+/// The last instant that RFC 3339 can write: the end of the year 9999.
+const LATEST_MS: u64 = 253_402_300_799_999;
+
+impl UnixMillis {
+    /// This instant `by` later; instants beyond the year 9999 are that year's end.
+    #[must_use]
+    pub fn plus(self, by: Duration) -> Self {
+        let by_ms = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(by_ms).min(LATEST_MS))
+    }
+
+    /// The first whole second that is not before this instant.
+    pub fn ceil_seconds(self) -> UnixSeconds {
+        UnixSeconds(self.0.div_ceil(1000))
+    }
+
+    /// The whole second that this instant lies in.
+    pub fn floor_seconds(self) -> UnixSeconds {
+        UnixSeconds(self.0 / 1000)
+    }
+
+    /// How long ago this was, seen from `now`; zero for an instant that is still to come.
+    pub fn age_at(self, now: UnixMillis) -> Duration {
+        Duration::from_millis(now.0.saturating_sub(self.0))
+    }
+
+    /// RFC 3339 in UTC, with milliseconds: `2026-11-23T04:36:25.123Z`.
+    pub fn to_rfc3339(self) -> String {
+        let time = std::time::UNIX_EPOCH + Duration::from_millis(self.0.min(LATEST_MS));
+        humantime::format_rfc3339_millis(time).to_string()
+    }
+
+    /// Reads what [`Self::to_rfc3339`] writes.
+    pub fn from_rfc3339(text: &str) -> Result<Self, Invalid> {
+        humantime::parse_rfc3339(text)
+            .ok()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+            .and_then(|since| u64::try_from(since.as_millis()).ok())
+            .map(Self)
+            .ok_or_else(|| Invalid::new(text, "a time such as 2026-11-23T04:36:25.123Z"))
+    }
+}
+
+impl UnixSeconds {
+    /// The instant at which this second begins.
+    pub fn start(self) -> UnixMillis {
+        UnixMillis(self.0.saturating_mul(1000))
+    }
+
+    /// Whether this second has begun at `now`.
+    pub fn is_due(self, now: UnixMillis) -> bool {
+        self.start() <= now
+    }
+}
+
+/// The longest duration that any option takes: 100 years.
+pub const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 60 * 60);
+
+/// Reads a duration: a number and a unit (`500ms`, `30s`, `5m`, `2h`, `1d`), or several (`1h 30m`).
+///
+/// Zero needs no unit. Anything longer than [`LONGEST`] is refused: it is a slip of the hand.
+pub fn parse_duration(text: &str) -> Result<Duration, Invalid> {
+    const EXPECTED: &str = "a duration: a number with a unit, such as 500ms, 30s, 5m, 2h or 1d";
+    let invalid = || Invalid::new(text, EXPECTED);
+    let duration = humantime::parse_duration(text.trim()).map_err(|_| invalid())?;
+    if duration > LONGEST {
+        return Err(Invalid::new(text, "a duration of at most 100 years"));
+    }
+    Ok(duration)
+}
+
+/// Writes a duration so that [`parse_duration`] reads it back.
+pub fn format_duration(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_that_end_something_are_rounded_up() {
+        assert_eq!(UnixMillis(1000).ceil_seconds(), UnixSeconds(1));
+        assert_eq!(UnixMillis(1001).ceil_seconds(), UnixSeconds(2));
+        assert!(!UnixSeconds(2).is_due(UnixMillis(1999)));
+        assert!(UnixSeconds(2).is_due(UnixMillis(2000)));
+    }
+
+    #[test]
+    fn durations_round_trip_and_nonsense_is_refused() {
+        for text in ["500ms", "30s", "5m", "2h", "1day"] {
+            let parsed = parse_duration(text).unwrap();
+            assert_eq!(parse_duration(&format_duration(parsed)), Ok(parsed));
+        }
+        for text in ["", "30", "-1s", "s", "1 fortnight", "1e9s", "1000000000000d", "5 apples"] {
+            assert!(parse_duration(text).is_err(), "{text} was taken for a duration");
+        }
+    }
+
+    #[test]
+    fn times_round_trip() {
+        let time = UnixMillis(1_763_872_585_123);
+        assert_eq!(UnixMillis::from_rfc3339(&time.to_rfc3339()), Ok(time));
+        assert_eq!(UnixMillis(u64::MAX).to_rfc3339(), "9999-12-31T23:59:59.999Z");
+    }
+}

@@ -1,0 +1,442 @@
+//! The contract of an engine: [`Store`], every method a promise, and the errors that all engines speak.
+//!
+//! Two engines keep it: [`spool`], the directory, and [`memory`], the reference model that says what is
+//! right in the fewest lines. One conformance suite runs over both.
+
+use std::fmt;
+use std::io::{self, Read, Seek};
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::domain::lifecycle::{Facts, Refusal, State};
+use crate::domain::queue::PolicyError;
+use crate::domain::{
+    Attributes, MediaType, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, UnixMillis, UnixSeconds,
+    Visibility,
+};
+
+pub mod memory;
+pub mod spool;
+mod stat;
+
+pub use stat::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat};
+
+/// What went wrong, with the queue or path and what was tried.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The queue, or the whole spool, is not there.
+    #[error("there is no queue '{queue}' in {place}")]
+    NoSuchQueue {
+        /// The queue that was asked for.
+        queue: QueueName,
+        /// Where it was looked for.
+        place: String,
+    },
+    /// A queue of that name exists already.
+    #[error("the queue '{0}' exists already")]
+    QueueExists(QueueName),
+    /// The queue cannot be dropped as it is.
+    #[error("the queue '{queue}' still holds {messages} message(s) or other files")]
+    QueueNotEmpty {
+        /// The queue.
+        queue: QueueName,
+        /// How many messages it holds, in whatever state, strays included.
+        messages: u64,
+    },
+    /// Receivers of this queue are held off.
+    #[error("the queue '{0}' is paused")]
+    Paused(QueueName),
+    /// No message of that id, in any state.
+    #[error("there is no message {id} in the queue '{queue}'")]
+    NoSuchMessage {
+        /// The queue that was searched.
+        queue: QueueName,
+        /// The id that was asked for.
+        id: MessageId,
+    },
+    /// The receipt's delivery is over: the message was deleted, or delivered again, or is dead.
+    #[error("stale receipt: message {id} of the queue '{queue}' was deleted or delivered again since")]
+    StaleReceipt {
+        /// The receipt's queue.
+        queue: QueueName,
+        /// The receipt's message.
+        id: MessageId,
+    },
+    /// The message's state does not allow what was asked.
+    #[error("{refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The policy does not make sense for its queue.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A policy file that cannot be read as one.
+    #[error("the policy file {path} is wrong: {reason}")]
+    PolicyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        reason: String,
+    },
+    /// The message's own facts are too large for a header.
+    #[error("the message's attributes and names take {len_bytes} bytes; a header may have {most_bytes}")]
+    HeaderTooLong {
+        /// How long the header would be.
+        len_bytes: usize,
+        /// How long it may be.
+        most_bytes: usize,
+    },
+    /// A directory that holds other things than a spool.
+    #[error("{path} is not a spool: it is not empty and has no '{missing}' file")]
+    NotASpool {
+        /// The directory.
+        path: PathBuf,
+        /// The file that every spool has.
+        missing: &'static str,
+    },
+    /// A spool of a version that this program does not know.
+    #[error("{path} says '{found}'; this mq reads '{known}'")]
+    UnknownFormat {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What it would have to say.
+        known: &'static str,
+    },
+    /// The sender's bytes could not be read.
+    #[error("cannot read the body")]
+    Body(#[source] io::Error),
+    /// A call to the system failed.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The result of asking an engine.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Gives an I/O error the path and the operation that it lacks.
+pub(crate) trait At<T> {
+    /// `action` completes the sentence "cannot … PATH".
+    fn at(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
+    }
+}
+
+/// A message as it was put: all that never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// The queue that it was put to (a dead letter remembers where it comes from).
+    pub queue: QueueName,
+    /// When it was put.
+    pub put_at: UnixMillis,
+    /// Its priority.
+    pub priority: Priority,
+    /// The length of its body.
+    pub len_bytes: u64,
+    /// What the body is.
+    pub media_type: Option<MediaType>,
+    /// The sender's own facts.
+    pub attributes: Attributes,
+    /// The queue that an answer should be put to.
+    pub reply_to: Option<QueueName>,
+    /// Not deliverable before this second.
+    pub due: Option<UnixSeconds>,
+    /// Not deliverable from this instant on.
+    pub expires_at: Option<UnixMillis>,
+}
+
+impl Message {
+    /// What the life cycle needs to know.
+    pub(crate) fn facts(&self, deliveries: u32) -> Facts {
+        Facts { deliveries, put_at: self.put_at, expires_at: self.expires_at }
+    }
+}
+
+/// The bytes of a body that has been checked whole.
+pub struct Body {
+    source: Box<dyn ReadSeek>,
+    len_bytes: u64,
+}
+
+/// Something that can be read, and read again.
+pub trait ReadSeek: Read + Seek {}
+impl<T: Read + Seek> ReadSeek for T {}
+
+impl Body {
+    /// A body in memory.
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        let len_bytes = bytes.len() as u64;
+        Self { source: Box::new(io::Cursor::new(bytes)), len_bytes }
+    }
+
+    /// A body that is read from `source`, which gives exactly `len_bytes`.
+    pub(crate) fn from_source(source: Box<dyn ReadSeek>, len_bytes: u64) -> Self {
+        Self { source, len_bytes }
+    }
+
+    /// How many bytes there are.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// Back to the first byte.
+    pub fn rewind(&mut self) -> io::Result<()> {
+        self.source.rewind()
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.source.read(buffer)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Body({} bytes)", self.len_bytes)
+    }
+}
+
+/// What keeps a held claim alive: the claim ends when the last copy of it is gone, however it goes.
+pub trait Hold {
+    /// The descriptor to hand on to a command, where the engine has one: the claim then lives as long as
+    /// either of the two.
+    fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// An open file that stands at the body's first byte and ends with its last, if there is one: a command
+    /// can have it as its standard input, and needs nobody who feeds it.
+    fn body_file(&self) -> io::Result<Option<std::fs::File>>;
+}
+
+/// One claimed message.
+pub struct Delivery {
+    /// The message.
+    pub message: Message,
+    /// Its body, checked.
+    pub body: Body,
+    /// How many times it has been claimed, this one included.
+    pub deliveries: u32,
+    /// The token of this claim.
+    pub receipt: Receipt,
+    /// When a timed claim ends.
+    pub visible_until: Option<UnixSeconds>,
+    /// What keeps a held claim alive.
+    pub hold: Option<Box<dyn Hold>>,
+}
+
+/// What a receiver asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct ClaimRequest {
+    /// How long the claims are to last.
+    pub visibility: Visibility,
+    /// At most so many messages.
+    pub most: usize,
+}
+
+/// What a receiver gets, and what was noticed on the way.
+#[derive(Default)]
+pub struct Claims {
+    /// The claimed messages, in order; empty when nothing is deliverable.
+    pub deliveries: Vec<Delivery>,
+    /// What somebody should know although nothing failed.
+    pub notices: Vec<Notice>,
+}
+
+/// Something noticed in passing that a person should hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A message whose bytes are not what was put: set aside, never delivered.
+    Quarantined {
+        /// Where it lies now.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A message that could not be moved to the dead-letter queue: it stays where it is.
+    NotBuried {
+        /// The message.
+        id: MessageId,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Quarantined { path, why } => {
+                write!(f, "a damaged message was set aside, not delivered: {} ({why})", path.display())
+            }
+            Self::NotBuried { id, why } => {
+                write!(f, "message {id} has used up its deliveries, but cannot go to the dead letters: {why}")
+            }
+        }
+    }
+}
+
+/// What became of a batch: the first `ids.len()` messages are put for good, the rest is not.
+#[derive(Debug, Default)]
+pub struct BatchOutcome {
+    /// The ids of the messages that were put, in input order.
+    pub ids: Vec<MessageId>,
+    /// Why the rest was not.
+    pub error: Option<Error>,
+}
+
+/// A message as it stands in its queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The message.
+    pub message: Message,
+    /// Where it is in its life.
+    pub state: State,
+    /// How many times it has been claimed.
+    pub deliveries: u32,
+}
+
+/// Which message to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// The deliverable ones, in the order in which they would be delivered, at most so many.
+    Next(usize),
+    /// This one, in whatever state.
+    Id(MessageId),
+}
+
+/// Sleeps until something may have become deliverable.
+pub trait Watch {
+    /// Returns when a message was put or came back, when one becomes due, or after `at_most`; sometimes
+    /// for nothing.
+    fn wait(&mut self, at_most: Duration) -> Result<()>;
+}
+
+/// An engine: keeps queues of messages, and is used by many processes at once.
+///
+/// Every method is atomic against every other, in this process or another, and against the death of its
+/// caller: each message is before or after a transition of [`crate::domain::lifecycle`], never between.
+pub trait Store {
+    /// Makes a queue. `mode` overrides the permissions it would get.
+    ///
+    /// Errors: [`Error::QueueExists`], [`Error::Policy`].
+    fn create_queue(&self, queue: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()>;
+
+    /// The queue's policy.
+    fn policy(&self, queue: &QueueName) -> Result<Policy>;
+
+    /// Changes the policy; two changes at once both take effect. Returns the new one.
+    fn change_policy(
+        &self,
+        queue: &QueueName,
+        change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>,
+    ) -> Result<Policy>;
+
+    /// Removes a queue, with its messages if `force`. Returns how many messages went with it.
+    ///
+    /// Errors: [`Error::QueueNotEmpty`] unless `force`.
+    fn drop_queue(&self, queue: &QueueName, force: bool) -> Result<u64>;
+
+    /// The names of all queues, sorted.
+    fn queues(&self) -> Result<Vec<QueueName>>;
+
+    /// Puts one message, its body read to the end. When this returns the message is durable as its
+    /// queue's policy or the message itself says (I1); when it fails there is no message and no litter (I9).
+    fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId>;
+
+    /// Puts many messages in one go: the same promise as [`Store::put`] for those whose ids come back.
+    fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome;
+
+    /// Claims deliverable messages: those of the highest priority first, then in the order of their puts (I8).
+    /// No other claim on them lives (I2), and their bodies are what was put (I3).
+    ///
+    /// Errors: [`Error::Paused`].
+    fn claim(&self, queue: &QueueName, request: &ClaimRequest) -> Result<Claims>;
+
+    /// Starts to watch for deliverable messages. One that is put after this returned ends a wait.
+    fn watch<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn Watch + 'a>>;
+
+    /// Finishes claims for good, one result per receipt. A receipt works until its message has been
+    /// delivered again, even when the claim has ended; after that it is [`Error::StaleReceipt`] and
+    /// changes nothing (I5). With durability `full` a deleted message never comes back (I4).
+    fn delete(&self, receipts: &[Receipt]) -> Vec<Result<()>>;
+
+    /// Gives claims back, deliverable after `delay`. Receipts as for [`Store::delete`].
+    fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>>;
+
+    /// Moves the end of timed claims to now + `visibility`; the receipts stay valid. Receipts as for
+    /// [`Store::delete`]. Returns when the claims end now.
+    fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>>;
+
+    /// Notes in the message's delivery log why its present delivery failed. Best effort: nothing depends on it.
+    fn note_failure(&self, receipt: &Receipt, failure: &Failure) -> Result<()>;
+
+    /// Shows messages without claiming them or counting a delivery.
+    fn peek(&self, queue: &QueueName, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()>;
+
+    /// Shows every message of a queue, the deliverable ones first and in order.
+    fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()>;
+
+    /// Counts what is in a queue.
+    fn stat(&self, queue: &QueueName) -> Result<Stat>;
+
+    /// Deletes every message of a queue, claimed ones too. Returns how many there were.
+    fn purge(&self, queue: &QueueName) -> Result<u64>;
+
+    /// Moves every message of `from` that is not claimed to the end of `to`, in order, their delivery counts
+    /// back at zero. Returns how many.
+    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64>;
+}
+
+/// A message shown without being claimed.
+#[derive(Debug)]
+pub struct Peeked {
+    /// The message and where it stands.
+    pub listed: Listed,
+    /// Its body, checked.
+    pub body: Body,
+    /// Why earlier deliveries failed.
+    pub failures: Vec<Failure>,
+}
+
+/// Why a delivery failed: one line of the delivery log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: UnixMillis,
+    /// Which delivery it was.
+    pub delivery: u32,
+    /// The handler's exit status, or what else ended it.
+    pub reason: String,
+}
+
+/// An error and its causes in one sentence: what was tried, then why it failed, then why that.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let why = error.to_string();
+        // A cause that only repeats its effect says nothing new.
+        if !text.ends_with(&why) {
+            text.push_str(": ");
+            text.push_str(&why);
+        }
+        cause = error.source();
+    }
+    text
+}

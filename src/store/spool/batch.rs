@@ -1,0 +1,165 @@
+//! Putting many messages with few syncs.
+//!
+//! The files are written into a directory `tmp/ID/`, one subdirectory for each run of sequence numbers that
+//! shares a leaf, made durable together, and published: a full leaf by the rename of its directory, the rest
+//! file by file. The batch is acknowledged when the directories that got the names are durable, so a
+//! directory in `tmp/` whose writer is gone holds nothing that anybody was promised, and the sweep removes it.
+//!
+//! The numbers are taken before the files are written, since a leaf's files need their names before it can be
+//! renamed: a single put that overlaps with a batch may so come out behind it although it completed first.
+//! Puts that do not overlap are never turned around (I8).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::Queue;
+use super::fs::{FileHandle, Fs};
+use super::layout::LEAF_LEN;
+use super::moves::Moved;
+use super::put::write_record;
+use super::record::Draft;
+use super::sequence::Block;
+use super::sweep::Thoroughness;
+use crate::domain::lifecycle::State;
+use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, Priority, Seq};
+use crate::store::{At, BatchOutcome, Result};
+
+/// A message of the batch, written.
+struct Written {
+    name: MessageName,
+    state: State,
+    path: PathBuf,
+}
+
+/// The messages of one run of sequence numbers.
+struct Run {
+    dir: PathBuf,
+    /// Its priority, if the whole of it can become a leaf by one rename.
+    leaf_of: Option<Priority>,
+    messages: Vec<Written>,
+}
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    pub(super) fn put_batch(&self, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
+        // One promise for all of them: the strongest that any of them was given.
+        let failed = |error| BatchOutcome { ids: Vec::new(), error: Some(error) };
+        let policy = match self.policy() {
+            Ok(policy) => policy,
+            Err(error) => return failed(error),
+        };
+        let is_full = |new: &NewMessage| new.durability.unwrap_or(policy.durability) == Durability::Full;
+        let durability = if batch.iter().any(|(new, _)| is_full(new)) { Durability::Full } else { Durability::None };
+        let dir = self.layout.temporary(self.spool.new_id(self.now()));
+        let outcome = match self.write_batch(&dir, batch, &policy, durability) {
+            Ok((_lock, runs)) => self.publish_batch(&runs, durability),
+            Err(error) => failed(error),
+        };
+        self.spool.remove_tree(&dir);
+        self.sweep_in_passing(Thoroughness::Little, &policy);
+        outcome
+    }
+
+    /// Writes all messages and makes them durable. The returned handle is the lock that keeps the sweep away.
+    fn write_batch(
+        &self,
+        dir: &Path,
+        batch: &[(NewMessage, Vec<u8>)],
+        policy: &Policy,
+        durability: Durability,
+    ) -> Result<(F::File, Vec<Run>)> {
+        self.fs().mkdir(dir, self.modes.dir).at("create", dir)?;
+        let lock = self.fs().open_dir(dir).at("open", dir)?;
+        lock.try_lock().at("lock", dir)?;
+        let mut runs = Vec::new();
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let block = self.take_seqs((rest.len() as u64).min(LEAF_LEN))?;
+            let (now, later) = rest.split_at(usize::try_from(block.len).unwrap_or(rest.len()));
+            runs.push(self.write_run(&dir.join(runs.len().to_string()), now, block, policy)?);
+            rest = later;
+        }
+        if durability == Durability::Full {
+            let files: Vec<PathBuf> =
+                runs.iter().flat_map(|run| run.messages.iter().map(|message| message.path.clone())).collect();
+            let dirs: Vec<PathBuf> = runs.iter().map(|run| run.dir.clone()).collect();
+            self.fs().sync_many(&lock, &files, &dirs).at("sync", dir)?;
+        }
+        Ok((lock, runs))
+    }
+
+    fn write_run(&self, dir: &Path, batch: &[(NewMessage, Vec<u8>)], block: Block, policy: &Policy) -> Result<Run> {
+        self.fs().mkdir(dir, self.modes.dir).at("create", dir)?;
+        let now = self.now();
+        let mut messages = Vec::with_capacity(batch.len());
+        for (seq, (new, body)) in (block.first..).map(Seq).zip(batch) {
+            let (message, state) = self.describe(new, policy, now);
+            let name = MessageName { seq, priority: message.priority, id: message.id, deliveries: 0 };
+            let path = dir.join(name.to_string());
+            let file = self.create_file(&path)?;
+            write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice())?;
+            messages.push(Written { name, state, path });
+        }
+        let priority = batch[0].0.priority;
+        let is_leaf =
+            block.is_whole_leaf() && messages.iter().all(|m| m.state == State::Ready && m.name.priority == priority);
+        Ok(Run { dir: dir.to_owned(), leaf_of: is_leaf.then_some(priority), messages })
+    }
+
+    /// Publishes run by run; the first failure ends it, and what is published by then is acknowledged once
+    /// it is durable.
+    fn publish_batch(&self, runs: &[Run], durability: Durability) -> BatchOutcome {
+        let mut ids: Vec<MessageId> = Vec::new();
+        let mut dirs = BTreeSet::new();
+        let mut error = None;
+        for run in runs {
+            let published = self.publish_run(run, durability, &mut ids, &mut dirs);
+            if let Err(failure) = published {
+                error = Some(failure);
+                break;
+            }
+        }
+        if durability == Durability::Full {
+            for dir in &dirs {
+                if let Err(failure) = self.fs().sync_dir(dir).at("sync", dir) {
+                    // Which names are durable is not known, so none is promised.
+                    return BatchOutcome { ids: Vec::new(), error: Some(failure) };
+                }
+            }
+        }
+        self.ring(ids.len());
+        BatchOutcome { ids, error }
+    }
+
+    fn publish_run(
+        &self,
+        run: &Run,
+        durability: Durability,
+        ids: &mut Vec<MessageId>,
+        dirs: &mut BTreeSet<PathBuf>,
+    ) -> Result<()> {
+        let is_classical = self.is_classical(durability);
+        if let (Some(priority), Some(first)) = (run.leaf_of, run.messages.first()) {
+            let leaf = self.layout.leaf(priority, first.name.seq);
+            let group = leaf.parent().unwrap_or(&leaf).to_owned();
+            self.make_parents(&leaf, is_classical)?;
+            // Over an empty leaf, should one be there: nobody else has numbers of it.
+            self.fs().replace(&run.dir, &leaf).at("publish", &leaf)?;
+            dirs.insert(group);
+            ids.extend(run.messages.iter().map(|message| message.name.id));
+            return Ok(());
+        }
+        for message in &run.messages {
+            let to = self.layout.path(message.state, &message.name);
+            let dir = to.parent().unwrap_or(&to);
+            if is_classical && !dirs.contains(dir) {
+                self.make_parents(&to, true)?;
+            }
+            if self.rename_into(&message.path, &to)? == Moved::Gone {
+                return Err(self.vanished(&message.path));
+            }
+            dirs.insert(dir.to_owned());
+            ids.push(message.name.id);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,186 @@
+//! What the holder of a receipt can do: delete, release, extend.
+//!
+//! A receipt says where its claim was made. The message may have moved since without being delivered again:
+//! extended into another UNTIL, or swept back into `ready/`. Its name holds the delivery count, so wherever
+//! that very name is found, it is still this delivery; where it is not found at all, the receipt is stale
+//! (I5). The search costs nothing in the common case, where the first place is the right one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::fs::{Access, Fs};
+use super::layout::state_of_claim;
+use super::moves::Moved;
+use super::record::log_entry;
+use super::{Queue, Spool};
+use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
+use crate::domain::{Clock, Durability, MessageName, Policy, Receipt, UnixSeconds};
+use crate::store::{At, Error, Failure, Notice, Result};
+
+/// A message can move while it is looked for; it cannot do so for ever.
+const SEARCHES: usize = 3;
+
+/// An UNTIL directory that ends this soon is left to the sweep; one that ends later is removed when its last
+/// claim is gone, or a queue with long claims would gather thousands of them.
+const UNTIL_IS_FAR_S: u64 = 60;
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    /// Runs `act` where the receipt's message lies, until it says that it was there.
+    fn with_claim<T>(&self, receipt: &Receipt, act: &mut dyn FnMut(State, &Path) -> Result<Option<T>>) -> Result<T> {
+        let name = &receipt.name;
+        let first = state_of_claim(receipt.place);
+        for _ in 0..SEARCHES {
+            let mut states = vec![first];
+            let mut at = 0;
+            loop {
+                let Some(state) = states.get(at).copied() else { break };
+                if let Some(done) = act(state, &self.layout.path(state, name))? {
+                    return Ok(done);
+                }
+                if at == 0 {
+                    // In the order in which a message moves, so that one that moves on is met again.
+                    let claimed = self.seconds_in(&self.layout.claimed())?;
+                    states.extend(claimed.into_iter().map(|until| State::Claimed { until }));
+                    states.push(State::Ready);
+                    let delayed = self.seconds_in(&self.layout.delayed())?;
+                    states.extend(delayed.into_iter().map(|due| State::Delayed { due }));
+                }
+                at += 1;
+            }
+        }
+        Err(self.stale(receipt))
+    }
+
+    fn stale(&self, receipt: &Receipt) -> Error {
+        Error::StaleReceipt { queue: self.name.clone(), id: receipt.name.id }
+    }
+
+    /// Removes the message's file; the directory that lost it is still to be synced.
+    fn delete_unsynced(&self, receipt: &Receipt, durability: Durability) -> Result<PathBuf> {
+        self.with_claim(receipt, &mut |_, path| {
+            let removed = self.remove(&receipt.name, path, durability)?;
+            Ok(removed.then(|| path.parent().unwrap_or(path).to_owned()))
+        })
+    }
+
+    fn outcome(&self, state: State, event: Event, name: &MessageName, policy: &Policy) -> Result<Outcome> {
+        let facts = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
+        lifecycle::next(state, event, facts, policy, self.now()).map_err(|refusal| Error::Refused { refusal })
+    }
+
+    pub(super) fn release(&self, receipt: &Receipt, delay: Duration) -> Result<()> {
+        let policy = self.policy()?;
+        let name = &receipt.name;
+        self.with_claim(receipt, &mut |state, path| {
+            let to = match self.outcome(state, Event::Release { delay }, name, &policy)? {
+                Outcome::Become(to, _) => to,
+                Outcome::DeadLetter if self.fs().status(path).is_ok() => {
+                    return match self.bury(name, path, &policy) {
+                        None => Ok(Some(())),
+                        Some(notice) => Err(unburied(&notice, path)),
+                    };
+                }
+                Outcome::Stay if self.fs().status(path).is_ok() => return Ok(Some(())),
+                _ => return Ok(None),
+            };
+            let moved = self.transfer(name, path, &self.layout.path(to, name), policy.durability)?;
+            if moved == Moved::Yes && to == State::Ready {
+                self.ring(1);
+            }
+            Ok((moved == Moved::Yes).then_some(()))
+        })
+    }
+
+    pub(super) fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<UnixSeconds> {
+        let policy = self.policy()?;
+        let name = &receipt.name;
+        self.with_claim(receipt, &mut |state, path| {
+            if self.fs().status(path).is_err() {
+                return Ok(None);
+            }
+            let Outcome::Become(to, _) = self.outcome(state, Event::Extend { visibility }, name, &policy)? else {
+                return Ok(None);
+            };
+            let placed = self.place_claim(name, path, name, to, &policy)?;
+            Ok(placed.and_then(|placed| placed.until()))
+        })
+    }
+
+    pub(super) fn note_failure(&self, receipt: &Receipt, failure: &Failure) -> Result<()> {
+        self.with_claim(receipt, &mut |_, path| match self.fs().open(path, Access::Append) {
+            Ok(mut file) => io::Write::write_all(&mut file, &log_entry(failure)).at("write", path).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).at("open", path),
+        })
+    }
+
+    /// Removes an emptied UNTIL directory that would stay for long.
+    fn tidy_claim_dir(&self, receipt: &Receipt, dir: &Path) {
+        if let State::Claimed { until } = state_of_claim(receipt.place)
+            && until.0 > self.now().floor_seconds().0 + UNTIL_IS_FAR_S
+        {
+            let _ = self.fs().rmdir(dir);
+        }
+    }
+}
+
+fn unburied(notice: &Notice, path: &Path) -> Error {
+    let source = io::Error::other(notice.to_string());
+    Error::Io { action: "move to the dead letters", path: path.to_owned(), source }
+}
+
+impl<F: Fs, C: Clock> Spool<F, C> {
+    /// Deletes all, then syncs each directory that lost a name once.
+    pub(super) fn delete_all(&self, receipts: &[Receipt]) -> Vec<Result<()>> {
+        let mut queues = BTreeMap::new();
+        let mut results: Vec<Result<()>> = Vec::with_capacity(receipts.len());
+        let mut unsynced: BTreeMap<PathBuf, Vec<usize>> = BTreeMap::new();
+        for (at, receipt) in receipts.iter().enumerate() {
+            let deleted = self.delete_one(&mut queues, receipt).map(|(dir, durability)| {
+                if durability == Durability::Full {
+                    unsynced.entry(dir).or_default().push(at);
+                }
+            });
+            results.push(deleted);
+        }
+        for (dir, whose) in &unsynced {
+            let synced = self.fs.sync_dir(dir);
+            for at in whose {
+                // A directory that is gone was empty, and whoever removed it did so after these deletes: its
+                // own removal is what has to reach the disk, or the names would come back with it.
+                results[*at] = match &synced {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                        let above = dir.parent().unwrap_or(dir);
+                        self.fs.sync_dir(above).at("sync", above)
+                    }
+                    Err(error) => {
+                        let source = io::Error::new(error.kind(), error.to_string());
+                        Err(Error::Io { action: "sync", path: dir.clone(), source })
+                    }
+                    Ok(()) => Ok(()),
+                };
+            }
+            if let Some((queue, _)) = whose.first().and_then(|at| queues.get(&receipts[*at].queue)) {
+                queue.tidy_claim_dir(&receipts[whose[0]], dir);
+            }
+        }
+        results
+    }
+
+    fn delete_one<'a>(
+        &'a self,
+        queues: &mut BTreeMap<crate::domain::QueueName, (Queue<'a, F, C>, Policy)>,
+        receipt: &Receipt,
+    ) -> Result<(PathBuf, Durability)> {
+        if !queues.contains_key(&receipt.queue) {
+            let queue = self.queue(&receipt.queue)?;
+            let policy = queue.policy()?;
+            queues.insert(receipt.queue.clone(), (queue, policy));
+        }
+        let (queue, policy) = &queues[&receipt.queue];
+        let dir = queue.delete_unsynced(receipt, policy.durability)?;
+        Ok((dir, policy.durability))
+    }
+}

@@ -1,0 +1,321 @@
+//! Where everything lies: path ↔ types. Pure, and the one owner of naming (`man/mq-spool.5` is its public form).
+//!
+//! ```text
+//! QUEUE/
+//!   policy.json                  absent = defaults
+//!   state                        sequence counter, and the lock for it
+//!   lock, sweep                  locks
+//!   wake                         FIFO
+//!   spare/0…3                    empty directories for the day the disk is full
+//!   tmp/ID                       being written (a directory: a batch)
+//!   ready/P/GGGGGGGGGGGG/LL/NAME deliverable
+//!   delayed/DUE/NAME             deliverable from the second DUE on
+//!   claimed/UNTIL/NAME           timed claims
+//!   claimed/held/NAME            held claims
+//!   corrupt/NAME, NAME.why       set aside
+//! ```
+
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
+
+use super::fs::Kind;
+use crate::domain::lifecycle::State;
+use crate::domain::{ClaimPlace, MessageId, MessageName, Priority, Seq, UnixSeconds};
+
+/// How many sequence numbers share a leaf directory.
+pub(crate) const LEAF_LEN: u64 = 256;
+
+/// How many spare directories a queue keeps.
+pub(crate) const SPARES: usize = 4;
+
+/// The file that makes a directory a spool, and what it says.
+pub(crate) const FORMAT_FILE: &str = "format";
+/// The one format version that this program reads and writes.
+pub(crate) const FORMAT: &str = "mq-spool 1";
+
+/// Names in the spool's root that are a queue being made or dropped.
+pub(crate) const MAKING_PREFIX: &str = ".new-";
+/// See [`MAKING_PREFIX`].
+pub(crate) const DROPPING_PREFIX: &str = ".dropped-";
+
+const HELD: &str = "held";
+const WHY: &str = ".why";
+
+/// The paths of one queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    dir: PathBuf,
+}
+
+impl Layout {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.dir.join("policy.json")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    pub(crate) fn sweep(&self) -> PathBuf {
+        self.dir.join("sweep")
+    }
+
+    pub(crate) fn wake(&self) -> PathBuf {
+        self.dir.join("wake")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    pub(crate) fn temporary(&self, id: MessageId) -> PathBuf {
+        self.dir.join(format!("tmp/{id}"))
+    }
+
+    pub(crate) fn ready(&self) -> PathBuf {
+        self.dir.join("ready")
+    }
+
+    pub(crate) fn delayed(&self) -> PathBuf {
+        self.dir.join("delayed")
+    }
+
+    pub(crate) fn claimed(&self) -> PathBuf {
+        self.dir.join("claimed")
+    }
+
+    pub(crate) fn held(&self) -> PathBuf {
+        self.dir.join("claimed/held")
+    }
+
+    pub(crate) fn corrupt(&self) -> PathBuf {
+        self.dir.join("corrupt")
+    }
+
+    pub(crate) fn spare(&self, number: usize) -> PathBuf {
+        self.dir.join(format!("spare/{number}"))
+    }
+
+    /// The directories that a queue always has, a directory before what is in it.
+    pub(crate) fn fixed_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = vec![
+            self.tmp(),
+            self.ready(),
+            self.delayed(),
+            self.claimed(),
+            self.held(),
+            self.corrupt(),
+            self.dir.join("spare"),
+        ];
+        dirs.extend((0..SPARES).map(|number| self.spare(number)));
+        dirs
+    }
+
+    /// The leaf of a sequence number.
+    pub(crate) fn leaf(&self, priority: Priority, seq: Seq) -> PathBuf {
+        self.dir.join(format!("ready/{priority}/{:012x}/{:02x}", seq.0 >> 16, seq.0 >> 8 & 0xff))
+    }
+
+    /// Where a message in `state` lies.
+    pub(crate) fn path(&self, state: State, name: &MessageName) -> PathBuf {
+        match state {
+            State::Ready => self.leaf(name.priority, name.seq).join(name.to_string()),
+            State::Delayed { due } => self.dir.join(format!("delayed/{}/{name}", due.0)),
+            State::Claimed { until } => self.dir.join(format!("claimed/{}/{name}", until.0)),
+            State::Held => self.dir.join(format!("claimed/held/{name}")),
+        }
+    }
+
+    /// Where a damaged message is set aside, and where the reason is written.
+    pub(crate) fn quarantine(&self, name: &MessageName) -> (PathBuf, PathBuf) {
+        let path = self.corrupt().join(name.to_string());
+        let why = self.corrupt().join(format!("{name}{WHY}"));
+        (path, why)
+    }
+}
+
+/// The state of a claim made in `place`.
+pub(crate) fn state_of_claim(place: ClaimPlace) -> State {
+    match place {
+        ClaimPlace::Until(until) => State::Claimed { until },
+        ClaimPlace::Held => State::Held,
+    }
+}
+
+/// What a path inside a queue is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A part of the building: a fixed file or directory, a leaf, an UNTIL.
+    Structure,
+    /// A message.
+    Message(State, MessageName),
+    /// Being written, or left by a writer that died.
+    Temporary,
+    /// Set aside as damaged.
+    Quarantined,
+    /// Why something was set aside.
+    Reason,
+    /// Not ours.
+    Stray,
+}
+
+/// What the path `inside` (relative to the queue's directory) is, if it names something of kind `kind`.
+pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
+    let Some(parts) = plain_parts(inside) else { return Place::Stray };
+    match (parts.as_slice(), kind) {
+        (["policy.json" | "state" | "lock" | "sweep"], Kind::File)
+        | (["wake"], Kind::Other)
+        | (["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare"] | ["claimed", HELD], Kind::Dir) => {
+            Place::Structure
+        }
+        (["tmp", id], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Temporary,
+        // Inside a batch: it is counted as one.
+        (["tmp", id, ..], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Structure,
+        (["spare", number], Kind::Dir) if number.parse::<usize>().is_ok_and(|n| n < SPARES) => Place::Structure,
+        (["ready", rest @ ..], _) => classify_ready(rest, kind),
+        (["delayed" | "claimed", second], Kind::Dir) if parse_second(second).is_some() => Place::Structure,
+        (["delayed", due, name], Kind::File) => match parse_second(due) {
+            Some(due) => message(State::Delayed { due }, name),
+            None => Place::Stray,
+        },
+        (["claimed", HELD, name], Kind::File) => message(State::Held, name),
+        (["claimed", until, name], Kind::File) => match parse_second(until) {
+            Some(until) => message(State::Claimed { until }, name),
+            None => Place::Stray,
+        },
+        (["corrupt", name], Kind::File) => match name.strip_suffix(WHY) {
+            Some(name) if name.parse::<MessageName>().is_ok() => Place::Reason,
+            None if name.parse::<MessageName>().is_ok() => Place::Quarantined,
+            _ => Place::Stray,
+        },
+        _ => Place::Stray,
+    }
+}
+
+fn classify_ready(parts: &[&str], kind: Kind) -> Place {
+    let dirs = parts.len() - usize::from(kind == Kind::File && !parts.is_empty());
+    let parsed = (
+        parts.first().map(|p| p.parse::<Priority>().ok()),
+        parts.get(1).map(|g| parse_hex(g, 12)),
+        parts.get(2).map(|l| parse_hex(l, 2)),
+    );
+    match (parsed, kind, dirs, parts) {
+        ((Some(Some(_)), None, None), Kind::Dir, 1, _)
+        | ((Some(Some(_)), Some(Some(_)), None), Kind::Dir, 2, _)
+        | ((Some(Some(_)), Some(Some(_)), Some(Some(_))), Kind::Dir, 3, _) => Place::Structure,
+        ((Some(Some(priority)), Some(Some(group)), Some(Some(leaf))), Kind::File, 3, [.., name]) => {
+            match name.parse::<MessageName>() {
+                // In another leaf than its own no receipt would find it.
+                Ok(name) if name.priority == priority && name.seq.0 >> 8 == (group << 8 | leaf) => {
+                    Place::Message(State::Ready, name)
+                }
+                _ => Place::Stray,
+            }
+        }
+        _ => Place::Stray,
+    }
+}
+
+fn message(state: State, name: &str) -> Place {
+    name.parse().map_or(Place::Stray, |name| Place::Message(state, name))
+}
+
+fn plain_parts(inside: &Path) -> Option<Vec<&str>> {
+    inside
+        .components()
+        .map(|component| match component {
+            Component::Normal(part) => part.to_str(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Reads the name of a directory of `claimed/` or `delayed/`, in one spelling only.
+pub(crate) fn parse_second(name: &str) -> Option<UnixSeconds> {
+    name.parse::<u64>().ok().filter(|second| second.to_string() == name).map(UnixSeconds)
+}
+
+/// Reads a name of exactly `digits` lower-case hexadecimal digits.
+pub(crate) fn parse_hex(name: &str, digits: usize) -> Option<u64> {
+    let well_formed = name.len() == digits && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if well_formed { u64::from_str_radix(name, 16).ok() } else { None }
+}
+
+/// A file's name as a message's name, if it is one.
+pub(crate) fn parse_name(name: &OsStr) -> Option<MessageName> {
+    name.to_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UnixMillis;
+
+    fn name(seq: u64) -> MessageName {
+        MessageName {
+            seq: Seq(seq),
+            priority: Priority::default(),
+            id: MessageId::new(UnixMillis(5), &[1; 10]),
+            deliveries: 2,
+        }
+    }
+
+    #[test]
+    fn every_path_that_is_given_is_recognised() {
+        let layout = Layout::new(PathBuf::from("q"));
+        let states = [
+            State::Ready,
+            State::Held,
+            State::Claimed { until: UnixSeconds(1_700_000_000) },
+            State::Delayed { due: UnixSeconds(0) },
+        ];
+        for (state, seq) in states.into_iter().flat_map(|s| [0, 255, 256, 0xdead_beef, u64::MAX].map(|n| (s, n))) {
+            let path = layout.path(state, &name(seq));
+            let inside = path.strip_prefix("q").unwrap();
+            assert_eq!(classify(inside, Kind::File), Place::Message(state, name(seq)), "{}", inside.display());
+            for dir in inside.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()) {
+                assert_eq!(classify(dir, Kind::Dir), Place::Structure, "{}", dir.display());
+            }
+        }
+        for dir in layout.fixed_dirs() {
+            assert_eq!(classify(dir.strip_prefix("q").unwrap(), Kind::Dir), Place::Structure);
+        }
+        let (path, why) = layout.quarantine(&name(1));
+        assert_eq!(classify(path.strip_prefix("q").unwrap(), Kind::File), Place::Quarantined);
+        assert_eq!(classify(why.strip_prefix("q").unwrap(), Kind::File), Place::Reason);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_a_stray() {
+        let good = name(7).to_string();
+        for (path, kind) in [
+            ("README", Kind::File),
+            ("state", Kind::Dir),
+            ("ready/5", Kind::File),
+            ("ready/10", Kind::Dir),
+            ("ready/5/0", Kind::Dir),
+            ("ready/5/000000000000/0G", Kind::Dir),
+            ("claimed/007", Kind::Dir),
+            ("claimed/-1", Kind::Dir),
+            ("tmp/editor.swp", Kind::File),
+            ("corrupt/notes.why", Kind::File),
+        ] {
+            assert_eq!(classify(Path::new(path), kind), Place::Stray, "{path}");
+        }
+        let elsewhere = format!("ready/5/000000000001/00/{good}");
+        assert_eq!(classify(Path::new(&elsewhere), Kind::File), Place::Stray);
+        assert_eq!(classify(Path::new(&format!("claimed/held/{good}")), Kind::Other), Place::Stray);
+    }
+}

@@ -1,0 +1,39 @@
+//! File locks. The only user of fs2.
+//!
+//! All of them are flock(2) locks: they belong to an open file *description*, so they are inherited by a
+//! command that is handed the description, and the kernel drops them with its last copy, however the
+//! processes end. Lock files are never unlinked.
+//!
+//! The order in which a process may wait for locks (it never waits for one while it holds a later one):
+//!
+//! 1. `SPOOL/format`: while a spool is being made.
+//! 2. `QUEUE/lock`: a change of the policy; and, where renames are not journaled whole, every move.
+//! 3. `QUEUE/state`: taking sequence numbers. Nothing else is done under it.
+//!
+//! The others are only *tried*, never waited for, so they cannot take part in a deadlock: `QUEUE/sweep`
+//! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary.
+//!
+//! Calls are written out as `fs2::FileExt::…`: since Rust 1.89 `std::fs::File` has methods of the same
+//! names, which would win silently.
+
+use std::fs::File;
+use std::io;
+
+/// Waits until nobody else holds the lock of `file`'s inode, and takes it.
+pub(super) fn lock(file: &File) -> io::Result<()> {
+    loop {
+        match fs2::FileExt::lock_exclusive(file) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+/// Takes the lock if nobody else has it; `false` if somebody does.
+pub(super) fn try_lock(file: &File) -> io::Result<bool> {
+    match fs2::FileExt::try_lock_exclusive(file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => Ok(false),
+        Err(error) => Err(error),
+    }
+}

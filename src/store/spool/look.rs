@@ -1,0 +1,144 @@
+//! Looking without touching: peek, list, stat.
+//!
+//! Nothing is claimed and no delivery is counted. The sweep is run first, so that what is shown is what a
+//! receiver would find; where that is not possible (a spool that can only be read) it is shown as it lies.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use super::Queue;
+use super::fs::{Access, Fs};
+use super::layout::{Place, classify};
+use super::record::{Opened, ReadError, read_log};
+use super::sweep::Thoroughness;
+use crate::domain::lifecycle::{self, State};
+use crate::domain::{Attributes, Clock, MessageName, Policy};
+use crate::store::{At, Error, Listed, Message, Peeked, Result, Stat, Which};
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    fn sweep_before_a_look(&self) -> Result<Policy> {
+        let policy = self.policy()?;
+        let _ = self.sweep(Thoroughness::Usual, &policy);
+        Ok(policy)
+    }
+
+    pub(super) fn peek(&self, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()> {
+        let policy = self.sweep_before_a_look()?;
+        let most = match which {
+            Which::Next(most) => most,
+            Which::Id(id) => {
+                let missing = || Error::NoSuchMessage { queue: self.name.clone(), id };
+                let (state, name, path) = self.find(id)?.ok_or_else(missing)?;
+                let peeked = self.peek_one(state, &name, &path)?.ok_or_else(missing)?;
+                let _ = each(peeked);
+                return Ok(());
+            }
+        };
+        let mut shown = 0;
+        if most == 0 {
+            return Ok(());
+        }
+        self.visit_ready(false, &mut |name, path| {
+            // A damaged one is for get to set aside: a look changes nothing.
+            let Ok(Some(peeked)) = self.peek_one(State::Ready, &name, path) else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            if lifecycle::is_expired(peeked.listed.message.facts(name.deliveries), &policy, self.now()) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            shown += 1;
+            let flow = each(peeked);
+            Ok(if shown >= most { ControlFlow::Break(()) } else { flow })
+        })
+    }
+
+    /// `None` if the message has gone meanwhile.
+    fn peek_one(&self, state: State, name: &MessageName, path: &Path) -> Result<Option<Peeked>> {
+        let file = match self.fs().open(path, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.at("open", path)?,
+        };
+        let (message, body, file, place) = Opened::new(file).and_then(Opened::check).map_err(|error| {
+            let source = match error {
+                ReadError::Io(error) => error,
+                ReadError::Damaged(why) => io::Error::new(io::ErrorKind::InvalidData, why),
+            };
+            Error::Io { action: "read", path: path.to_owned(), source }
+        })?;
+        let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
+        Ok(Some(Peeked { listed: Listed { message, state, deliveries: name.deliveries }, body, failures }))
+    }
+
+    pub(super) fn list(&self, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+        self.sweep_before_a_look()?;
+        let mut flow = ControlFlow::Continue(());
+        let mut show = |state, name: MessageName, path: &Path| {
+            if flow.is_continue()
+                && let Some(listed) = self.list_one(state, &name, path)
+            {
+                flow = each(listed);
+            }
+            flow
+        };
+        self.visit_ready(false, &mut |name, path| Ok(show(State::Ready, name, path)))?;
+        for due in self.seconds_in(&self.layout.delayed())? {
+            let dir = self.layout.delayed().join(due.0.to_string());
+            self.scan_messages(&dir, &mut |name, path| show(State::Delayed { due }, name, &path))?;
+        }
+        for until in self.seconds_in(&self.layout.claimed())? {
+            let dir = self.layout.claimed().join(until.0.to_string());
+            self.scan_messages(&dir, &mut |name, path| show(State::Claimed { until }, name, &path))?;
+        }
+        self.scan_messages(&self.layout.held(), &mut |name, path| show(State::Held, name, &path))
+    }
+
+    /// `None` if the message has gone meanwhile. One whose header cannot be read is shown as its name has it.
+    fn list_one(&self, state: State, name: &MessageName, path: &Path) -> Option<Listed> {
+        let message = match self.fs().open(path, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(_) => None,
+            Ok(file) => Opened::new(file).ok().map(|opened| opened.message),
+        };
+        let message = message.unwrap_or_else(|| Message {
+            id: name.id,
+            queue: self.name.clone(),
+            put_at: name.id.put_at(),
+            priority: name.priority,
+            len_bytes: 0,
+            media_type: None,
+            attributes: Attributes::default(),
+            reply_to: None,
+            due: None,
+            expires_at: None,
+        });
+        Some(Listed { message, state, deliveries: name.deliveries })
+    }
+
+    pub(super) fn stat(&self) -> Result<Stat> {
+        self.sweep_before_a_look()?;
+        self.stat_now()
+    }
+
+    /// Counts what lies there, without a sweep.
+    pub(super) fn stat_now(&self) -> Result<Stat> {
+        let mut stat = Stat { policy: self.policy()?, ..Stat::default() };
+        let now = self.now();
+        let dir = self.layout.dir();
+        self.fs()
+            .walk(dir, &mut |path, status| {
+                let inside = path.strip_prefix(dir).unwrap_or(path);
+                match classify(inside, status.kind) {
+                    Place::Message(state, name) => {
+                        stat.count(state, name.id.put_at(), name.deliveries, status.len_bytes, now);
+                    }
+                    Place::Temporary => stat.temporaries += 1,
+                    Place::Quarantined => stat.corrupt += 1,
+                    Place::Stray => stat.count_stray(path.to_owned()),
+                    Place::Structure | Place::Reason => {}
+                }
+            })
+            .at("read", dir)?;
+        Ok(stat)
+    }
+}

@@ -1,0 +1,527 @@
+//! The directory engine: a queue is a directory, a message a file, a transition one rename.
+//!
+//! What each part owns:
+//!
+//! - [`fs`]: the calls to the system, as a trait; `lock`: the locks and their order;
+//! - `layout`: which path means what; `record`: the bytes of a message file;
+//! - `moves`: how a name gets from one place to another so that a power cut cannot lose it;
+//! - `sequence`: the counter that orders a queue;
+//! - `put`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
+//! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
+//!
+//! Invariants: all mutable state of a message is in its path, its bytes are written once; what is named in
+//! `ready/`, `delayed/` or `claimed/` is complete; a queue's directory is there whole or not at all.
+
+use std::ffi::OsStr;
+use std::io::{self, Read as _, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use self::fs::{Access, FileHandle, Fs, Kind, RealFs};
+use self::layout::Layout;
+use super::{
+    At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Listed, Peeked, Result, Stat, Store, Watch, Which,
+};
+use crate::domain::queue::PolicyError;
+use crate::domain::{
+    Clock, Durability, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, UnixMillis, UnixSeconds,
+};
+
+mod batch;
+mod bulk;
+mod claim;
+mod finish;
+pub mod fs;
+mod layout;
+mod lock;
+mod look;
+mod moves;
+mod put;
+mod record;
+mod sequence;
+mod sweep;
+
+/// How a put becomes durable; which of the two is right is the file system's to say ([`Fs::renames_are_whole`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The message is durable as a complete temporary; after a power cut it is there or already published,
+    /// and the sweep publishes what is complete. One flush a put, none for any other move.
+    RollForward,
+    /// Bare POSIX: a rename's two halves may part. The published name is synced, and every move of a message
+    /// is a link, a sync, an unlink and a sync, so that at each moment one durable name exists.
+    Classical,
+}
+
+/// Permissions of what is made in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Modes {
+    dir: u32,
+    file: u32,
+}
+
+impl Modes {
+    /// Files get what their directory has, without the right to execute and the special bits.
+    fn of_dir(dir: u32) -> Self {
+        Self { dir, file: dir & 0o666 }
+    }
+}
+
+const PRIVATE: u32 = 0o700;
+
+/// A spool: the directory that holds queues.
+pub struct Spool<F: Fs = RealFs, C: Clock = SystemClock> {
+    root: PathBuf,
+    fs: F,
+    clock: C,
+    order: OnceLock<Order>,
+}
+
+impl Spool {
+    /// The spool at `root`, which need not be there yet: the first queue makes it. Nothing is written here.
+    ///
+    /// Errors: [`Error::NotASpool`], [`Error::UnknownFormat`].
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        Self::open_with(root, RealFs, SystemClock)
+    }
+}
+
+impl<F: Fs, C: Clock> Spool<F, C> {
+    /// As [`Spool::open`], on another file system or by another clock.
+    pub fn open_with(root: impl Into<PathBuf>, fs: F, clock: C) -> Result<Self> {
+        let spool = Self { root: root.into(), fs, clock, order: OnceLock::new() };
+        spool.check_format()?;
+        Ok(spool)
+    }
+
+    /// The same, with the order given instead of found out: for tests of the one that this machine's file
+    /// system would not choose.
+    #[must_use]
+    pub fn with_order(self, order: Order) -> Self {
+        Self { order: OnceLock::from(order), ..self }
+    }
+
+    /// Where the spool is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Which order is in force on this spool's file system.
+    pub fn order(&self) -> Order {
+        *self
+            .order
+            .get_or_init(|| if self.fs.renames_are_whole(&self.root) { Order::RollForward } else { Order::Classical })
+    }
+
+    /// Whether there is a spool. What is there and is not one is an error.
+    fn check_format(&self) -> Result<bool> {
+        let path = self.root.join(layout::FORMAT_FILE);
+        let file = match self.fs.open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return if self.is_vacant()? { Ok(false) } else { Err(self.not_a_spool()) };
+            }
+            // The spool's own path runs through a file.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(error).at("open", &path),
+            Err(error) => return Err(error).at("read", &path),
+        };
+        let mut text = String::new();
+        let read = file.take(100).read_to_string(&mut text);
+        match read {
+            // Made this moment by somebody who has not written it yet.
+            Ok(0) => Ok(false),
+            Ok(_) if text.trim_end() == layout::FORMAT => Ok(true),
+            Ok(_) => Err(unknown_format(path, &text)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(unknown_format(path, "other bytes")),
+            Err(error) => Err(error).at("read", &path),
+        }
+    }
+
+    fn not_a_spool(&self) -> Error {
+        Error::NotASpool { path: self.root.clone(), missing: layout::FORMAT_FILE }
+    }
+
+    /// Whether nothing lies where the spool would be.
+    fn is_vacant(&self) -> Result<bool> {
+        let mut vacant = true;
+        let scanned = self.fs.scan(&self.root, &mut |name, _| {
+            // A file system of its own has this in its root.
+            vacant = name == OsStr::new("lost+found") || name == OsStr::new(layout::FORMAT_FILE);
+            if vacant { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match scanned {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            other => other.at("read", &self.root).map(|()| vacant),
+        }
+    }
+
+    /// Makes the spool if it is not there. The lock on the format file holds off a second maker, who finds
+    /// the file written once it has the lock.
+    fn establish(&self, mode: u32) -> Result<()> {
+        if self.check_format()? {
+            return Ok(());
+        }
+        self.make_dir_and_parents(&self.root, mode)?;
+        let path = self.root.join(layout::FORMAT_FILE);
+        let modes = Modes::of_dir(mode);
+        let mut file = self.fs.open_or_create(&path, modes.file).at("create", &path)?;
+        file.lock().at("lock", &path)?;
+        if file.status().at("read", &path)?.len_bytes == 0 {
+            if modes.file & 0o066 != 0 {
+                file.set_mode(modes.file).at("set the mode of", &path)?;
+            }
+            file.write_all(format!("{}\n", layout::FORMAT).as_bytes()).at("write", &path)?;
+            file.sync().at("sync", &path)?;
+            self.fs.sync_dir(&self.root).at("sync", &self.root)?;
+        }
+        drop(file);
+        self.check_format().map(|_| ())
+    }
+
+    fn make_dir_and_parents(&self, dir: &Path, mode: u32) -> Result<()> {
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match self.fs.mkdir(dir, mode) {
+            Ok(()) => self.fs.sync_dir(parent).at("sync", parent),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && parent != dir => {
+                self.make_dir_and_parents(parent, PRIVATE)?;
+                self.make_dir_and_parents(dir, mode)
+            }
+            Err(error) => Err(error).at("create", dir),
+        }
+    }
+
+    /// The queue `name`, if it is there.
+    fn queue(&self, name: &QueueName) -> Result<Queue<'_, F, C>> {
+        let dir = self.root.join(name.as_str());
+        let missing = || Error::NoSuchQueue { queue: name.clone(), place: self.root.display().to_string() };
+        match self.fs.status(&dir) {
+            Ok(status) if status.kind == Kind::Dir => {
+                let modes = Modes::of_dir(status.mode);
+                Ok(Queue { spool: self, name: name.clone(), layout: Layout::new(dir), modes })
+            }
+            Ok(_) => Err(missing()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
+            Err(error) => Err(error).at("open", &dir),
+        }
+    }
+
+    /// Builds a queue under a hidden name, and gives it its own when it is whole.
+    fn make_queue(&self, name: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()> {
+        policy.check_for(name)?;
+        self.establish(mode.unwrap_or(PRIVATE))?;
+        self.clear_away();
+        let dir = self.root.join(name.as_str());
+        if self.fs.status(&dir).is_ok() {
+            return Err(Error::QueueExists(name.clone()));
+        }
+        let mode = match mode {
+            Some(mode) => mode,
+            None => self.fs.status(&self.root).at("read", &self.root)?.mode,
+        };
+        let building = self.root.join(format!("{}{}", layout::MAKING_PREFIX, self.new_id(self.clock.now())));
+        let built = self.build_queue(&building, policy, mode).and_then(|lock| {
+            match self.fs.rename(&building, &dir) {
+                Ok(()) => {}
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) =>
+                {
+                    return Err(Error::QueueExists(name.clone()));
+                }
+                Err(error) => return Err(error).at("create", &dir),
+            }
+            drop(lock);
+            self.fs.sync_dir(&self.root).at("sync", &self.root)
+        });
+        if built.is_err() {
+            self.remove_tree(&building);
+        }
+        built
+    }
+
+    fn build_queue(&self, building: &Path, policy: &Policy, mode: u32) -> Result<F::File> {
+        self.fs.mkdir(building, mode).at("create", building)?;
+        let lock = self.fs.open_dir(building).at("open", building)?;
+        lock.try_lock().at("lock", building)?;
+        let queue = Queue {
+            spool: self,
+            name: "building".parse().map_err(|invalid| PolicyError::BadValue { key: "name", source: invalid })?,
+            layout: Layout::new(building.to_owned()),
+            modes: Modes::of_dir(mode),
+        };
+        let dirs = queue.layout.fixed_dirs();
+        for dir in &dirs {
+            self.fs.mkdir(dir, mode).at("create", dir)?;
+        }
+        queue.make_counter()?;
+        for path in [queue.layout.lock(), queue.layout.sweep()] {
+            queue.create_file(&path)?;
+        }
+        let bell = queue.layout.wake();
+        match self.fs.make_bell(&bell, queue.modes.file) {
+            Ok(()) => {}
+            // Not every file system has FIFOs; receivers look once a second anyway.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {}
+            Err(error) => return Err(error).at("create", &bell),
+        }
+        if *policy != Policy::default() {
+            queue.write_policy(policy)?;
+        }
+        for dir in dirs.iter().map(PathBuf::as_path).chain([building]) {
+            self.fs.sync_dir(dir).at("sync", dir)?;
+        }
+        Ok(lock)
+    }
+
+    /// Removes what makers and droppers of queues left behind when they died. Best effort.
+    fn clear_away(&self) {
+        let mut left = Vec::new();
+        let _ = self.fs.scan(&self.root, &mut |name, kind| {
+            let name = name.to_string_lossy();
+            if kind == Kind::Dir && [layout::MAKING_PREFIX, layout::DROPPING_PREFIX].iter().any(|p| name.starts_with(p))
+            {
+                left.push(self.root.join(&*name));
+            }
+            ControlFlow::Continue(())
+        });
+        for dir in left {
+            if let Ok(handle) = self.fs.open_dir(&dir)
+                && handle.try_lock().unwrap_or(false)
+            {
+                self.remove_tree(&dir);
+            }
+        }
+    }
+
+    /// Removes a directory and all that is in it, as far as that goes.
+    fn remove_tree(&self, dir: &Path) {
+        let mut dirs = vec![dir.to_owned()];
+        let _ = self.fs.walk(dir, &mut |path, status| {
+            if status.kind == Kind::Dir {
+                dirs.push(path.to_owned());
+            } else {
+                let _ = self.fs.unlink(path);
+            }
+        });
+        for dir in dirs.iter().rev() {
+            let _ = self.fs.rmdir(dir);
+        }
+    }
+
+    fn new_id(&self, now: UnixMillis) -> MessageId {
+        MessageId::new(now, &self.fs.random())
+    }
+}
+
+fn unknown_format(path: PathBuf, found: &str) -> Error {
+    let found = found.trim().chars().take(60).collect();
+    Error::UnknownFormat { path, found, known: layout::FORMAT }
+}
+
+/// One queue of a spool, open.
+struct Queue<'a, F: Fs, C: Clock> {
+    spool: &'a Spool<F, C>,
+    name: QueueName,
+    layout: Layout,
+    modes: Modes,
+}
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    fn fs(&self) -> &F {
+        &self.spool.fs
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.spool.clock.now()
+    }
+
+    /// Whether moves have to be done the long way: only a promise about power cuts asks for it.
+    fn is_classical(&self, durability: Durability) -> bool {
+        durability == Durability::Full && self.spool.order() == Order::Classical
+    }
+
+    /// Makes a new file with the queue's permissions.
+    fn create_file(&self, path: &Path) -> Result<F::File> {
+        let file = self.fs().create(path, self.modes.file).at("create", path)?;
+        // The umask must not take a group's rights away.
+        if self.modes.file & 0o066 != 0 {
+            file.set_mode(self.modes.file).at("set the mode of", path)?;
+        }
+        Ok(file)
+    }
+
+    fn policy(&self) -> Result<Policy> {
+        let path = self.layout.policy();
+        let file = match self.fs().open(&path, Access::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Policy::default()),
+            Err(error) => return Err(error).at("open", &path),
+        };
+        let mut text = Vec::new();
+        file.take(1024 * 1024).read_to_end(&mut text).at("read", &path)?;
+        let policy: Policy = serde_json::from_slice(&text)
+            .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
+        policy.check_for(&self.name).map_err(|error| Error::PolicyFile { path, reason: error.to_string() })?;
+        Ok(policy)
+    }
+
+    /// Writes a policy beside the old one and puts it in its place, durably.
+    fn write_policy(&self, policy: &Policy) -> Result<()> {
+        let path = self.layout.policy();
+        let temporary = self.layout.temporary(self.spool.new_id(self.now()));
+        let mut text = serde_json::to_vec_pretty(policy)
+            .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
+        text.push(b'\n');
+        let mut file = self.create_file(&temporary)?;
+        let written = file.write_all(&text).at("write", &temporary).and_then(|()| {
+            file.sync().at("sync", &temporary)?;
+            self.fs().replace(&temporary, &path).at("write", &path)?;
+            self.fs().sync_dir(self.layout.dir()).at("sync", self.layout.dir())
+        });
+        if written.is_err() {
+            let _ = self.fs().unlink(&temporary);
+        }
+        written
+    }
+
+    fn change_policy(&self, change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>) -> Result<Policy> {
+        let _lock = self.lock()?;
+        let mut policy = self.policy()?;
+        change(&mut policy)?;
+        policy.check_for(&self.name)?;
+        self.write_policy(&policy)?;
+        // Who waits on a paused queue should look again.
+        self.ring(1);
+        Ok(policy)
+    }
+
+    /// The queue's lock: second in the order of `lock`.
+    fn lock(&self) -> Result<F::File> {
+        let path = self.layout.lock();
+        let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
+        file.lock().at("lock", &path)?;
+        Ok(file)
+    }
+
+    fn ring(&self, times: usize) {
+        self.fs().ring(&self.layout.wake(), times);
+    }
+
+    fn drop_all(&self, force: bool) -> Result<u64> {
+        // With the counter locked no put can publish: one that comes later finds its temporary gone and
+        // fails, one that came before is counted.
+        let _counter = self.lock_counter()?;
+        let stat = self.stat_now()?;
+        let messages = stat.messages() + stat.corrupt + stat.temporaries + stat.strays;
+        if messages > 0 && !force {
+            return Err(Error::QueueNotEmpty { queue: self.name.clone(), messages });
+        }
+        let root = self.spool.root();
+        let handle = self.fs().open_dir(self.layout.dir()).at("open", self.layout.dir())?;
+        handle.try_lock().at("lock", self.layout.dir())?;
+        let doomed = root.join(format!("{}{}", layout::DROPPING_PREFIX, self.spool.new_id(self.now())));
+        self.fs().rename(self.layout.dir(), &doomed).at("drop", self.layout.dir())?;
+        self.fs().sync_dir(root).at("sync", root)?;
+        self.spool.remove_tree(&doomed);
+        Ok(messages)
+    }
+}
+
+impl<F: Fs, C: Clock> Store for Spool<F, C> {
+    fn create_queue(&self, queue: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()> {
+        self.make_queue(queue, policy, mode)
+    }
+
+    fn policy(&self, queue: &QueueName) -> Result<Policy> {
+        self.queue(queue)?.policy()
+    }
+
+    fn change_policy(
+        &self,
+        queue: &QueueName,
+        change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>,
+    ) -> Result<Policy> {
+        self.queue(queue)?.change_policy(change)
+    }
+
+    fn drop_queue(&self, queue: &QueueName, force: bool) -> Result<u64> {
+        let dropped = self.queue(queue)?.drop_all(force)?;
+        self.clear_away();
+        Ok(dropped)
+    }
+
+    fn queues(&self) -> Result<Vec<QueueName>> {
+        let mut names: Vec<QueueName> = Vec::new();
+        let scanned = self.fs.scan(&self.root, &mut |name, kind| {
+            if kind == Kind::Dir
+                && let Some(name) = name.to_str().and_then(|name| name.parse().ok())
+            {
+                names.push(name);
+            }
+            ControlFlow::Continue(())
+        });
+        match scanned {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other.at("read", &self.root)?,
+        }
+        names.retain(|name| self.fs.status(&Layout::new(self.root.join(name.as_str())).state()).is_ok());
+        names.sort();
+        Ok(names)
+    }
+
+    fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn io::Read) -> Result<MessageId> {
+        self.queue(queue)?.put(new, body)
+    }
+
+    fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
+        match self.queue(queue) {
+            Ok(queue) => queue.put_batch(batch),
+            Err(error) => BatchOutcome { ids: Vec::new(), error: Some(error) },
+        }
+    }
+
+    fn claim(&self, queue: &QueueName, request: &ClaimRequest) -> Result<Claims> {
+        self.queue(queue)?.claim(request)
+    }
+
+    fn watch<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn Watch + 'a>> {
+        Ok(Box::new(self.queue(queue)?.watch()?))
+    }
+
+    fn delete(&self, receipts: &[Receipt]) -> Vec<Result<()>> {
+        self.delete_all(receipts)
+    }
+
+    fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
+        receipts.iter().map(|receipt| self.queue(&receipt.queue)?.release(receipt, delay)).collect()
+    }
+
+    fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {
+        receipts.iter().map(|receipt| self.queue(&receipt.queue)?.extend(receipt, visibility)).collect()
+    }
+
+    fn note_failure(&self, receipt: &Receipt, failure: &Failure) -> Result<()> {
+        self.queue(&receipt.queue)?.note_failure(receipt, failure)
+    }
+
+    fn peek(&self, queue: &QueueName, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()> {
+        self.queue(queue)?.peek(which, each)
+    }
+
+    fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+        self.queue(queue)?.list(each)
+    }
+
+    fn stat(&self, queue: &QueueName) -> Result<Stat> {
+        self.queue(queue)?.stat()
+    }
+
+    fn purge(&self, queue: &QueueName) -> Result<u64> {
+        self.queue(queue)?.purge()
+    }
+
+    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64> {
+        self.queue(from)?.move_all(&self.queue(to)?)
+    }
+}

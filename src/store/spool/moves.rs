@@ -1,0 +1,218 @@
+//! How a message's name gets from one place to another.
+//!
+//! Where renames are journaled whole ([`Order::RollForward`]) a move is one rename: after a power cut the
+//! message has its old name or its new one. Nothing is synced, because a move promises nothing that a later
+//! look could miss.
+//!
+//! On bare POSIX ([`Order::Classical`]) the two halves of a rename may part, and the removal of the old name
+//! can reach the disk first, by anybody's sync of that directory or by write-back: the message would be in
+//! neither place. So a move there is `link`, sync of the new directory, `unlink`, sync of the old one: at
+//! every moment one durable name exists. It is done under the queue's lock, because a link does not take the
+//! old name away from a competitor as a rename does. A mover that dies in between leaves two names of one
+//! file, which its link count tells; the next one who touches either removes the others. (An order that
+//! keeps the rename and only locks out other syncs cannot keep write-back from parting the halves.) File
+//! systems without hard links get a rename and both syncs: the best that can be had there.
+//!
+//! With durability `none` nothing is promised about power cuts, and every move is one rename.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::fs::{Fs, is_out_of_space};
+use super::layout::{SPARES, parse_name};
+use super::{Kind, Queue};
+use crate::domain::{Clock, Durability, MessageName};
+use crate::store::{At, Result};
+
+/// How often a directory that was removed in passing is made again before giving up.
+const TRIES: usize = 32;
+
+/// What came of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// The name is where it should be.
+    Yes,
+    /// It was not there to be moved: somebody else was first.
+    Gone,
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(path)
+}
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    /// Moves the message `name` from `from` to `to`, which may be in another queue.
+    pub(super) fn transfer(&self, name: &MessageName, from: &Path, to: &Path, durability: Durability) -> Result<Moved> {
+        if from == to {
+            return Ok(Moved::Yes);
+        }
+        if !self.is_classical(durability) {
+            return self.rename_into(from, to);
+        }
+        let _lock = self.lock()?;
+        let status = match self.fs().status(from) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::Gone),
+            other => other.at("read", from)?,
+        };
+        if status.links > 1 {
+            self.remove_other_names(name, from)?;
+        }
+        match self.link_into(from, to) {
+            Ok(Moved::Gone) => return Ok(Moved::Gone),
+            Ok(Moved::Yes) => {
+                self.fs().sync_dir(parent(to)).at("sync", parent(to))?;
+                self.fs().unlink(from).at("remove", from)?;
+            }
+            Err(error) if has_no_links(&error) => {
+                if self.rename_into(from, to)? == Moved::Gone {
+                    return Ok(Moved::Gone);
+                }
+                self.fs().sync_dir(parent(to)).at("sync", parent(to))?;
+            }
+            Err(error) => return Err(error).at("move", from),
+        }
+        self.fs().sync_dir(parent(from)).at("sync", parent(from))?;
+        Ok(Moved::Yes)
+    }
+
+    /// Renames, and makes the directories that are missing on the way.
+    pub(super) fn rename_into(&self, from: &Path, to: &Path) -> Result<Moved> {
+        for _ in 0..TRIES {
+            match self.fs().rename(from, to) {
+                Ok(()) => return Ok(Moved::Yes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if !self.make_parents(to, false)? {
+                        return Ok(Moved::Gone);
+                    }
+                }
+                Err(error) => return Err(error).at("move a message to", to),
+            }
+        }
+        Ok(Moved::Gone)
+    }
+
+    fn link_into(&self, from: &Path, to: &Path) -> io::Result<Moved> {
+        for _ in 0..TRIES {
+            match self.fs().link(from, to) {
+                Ok(()) => return Ok(Moved::Yes),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if !self.make_parents(to, true).map_err(io::Error::other)? {
+                        return Ok(Moved::Gone);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Moved::Gone)
+    }
+
+    /// Makes the directories above `path` that are missing, with their own parents made durable if
+    /// `durable`. Returns whether any was missing.
+    pub(super) fn make_parents(&self, path: &Path, durable: bool) -> Result<bool> {
+        let dir = parent(path);
+        let made = match self.make_dir(dir) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // What a queue always has is not made here: without it, the queue was dropped.
+                if !parent(dir).starts_with(self.fixed_dir_of(dir)) || !self.make_parents(dir, durable)? {
+                    return Ok(false);
+                }
+                match self.make_dir(dir) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error).at("create", dir);
+                    }
+                    _ => true,
+                }
+            }
+            Err(error) => return Err(error).at("create", dir),
+        };
+        if made && durable {
+            self.fs().sync_dir(parent(dir)).at("sync", parent(dir))?;
+        }
+        Ok(made)
+    }
+
+    /// The first level inside the queue that `dir` is in: `ready/`, `claimed/` and so on.
+    fn fixed_dir_of(&self, dir: &Path) -> PathBuf {
+        let root = self.spool.root();
+        let inside = dir.strip_prefix(root).unwrap_or(dir);
+        root.join(inside.components().take(2).collect::<PathBuf>())
+    }
+
+    /// Makes a directory; on a full disk, out of one that stands by for that.
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        match self.fs().mkdir(dir, self.modes.dir) {
+            Err(error) if is_out_of_space(&error) => {
+                let from_spare = |number| self.fs().rename(&self.layout.spare(number), dir).is_ok();
+                if (0..SPARES).any(from_spare) { Ok(()) } else { Err(error) }
+            }
+            other => other,
+        }
+    }
+
+    /// Removes every name of a message but `keep`: what a mover left that died between link and unlink.
+    fn remove_other_names(&self, name: &MessageName, keep: &Path) -> Result<()> {
+        let mut others = Vec::new();
+        let leaf = self.layout.leaf(name.priority, name.seq);
+        for dir in [&leaf, &self.layout.claimed(), &self.layout.delayed()] {
+            let walked = self.fs().walk(dir, &mut |path, status| {
+                let same = path.file_name().and_then(parse_name).is_some_and(|other| other.id == name.id);
+                if same && status.kind == Kind::File && path != keep {
+                    others.push(path.to_owned());
+                }
+            });
+            match walked {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.at("read", dir)?,
+            }
+        }
+        for other in others {
+            self.fs().unlink(&other).at("remove", &other)?;
+            self.fs().sync_dir(parent(&other)).at("sync", parent(&other))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a message's file for good, but for the sync of its directory. `false` if it is not there.
+    pub(super) fn remove(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
+        if self.is_classical(durability) {
+            let _lock = self.lock()?;
+            if self.fs().status(path).is_ok_and(|status| status.links > 1) {
+                self.remove_other_names(name, path)?;
+            }
+            return self.unlink(path);
+        }
+        self.unlink(path)
+    }
+
+    fn unlink(&self, path: &Path) -> Result<bool> {
+        match self.fs().unlink(path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).at("delete", path),
+        }
+    }
+
+    /// Shows every message file directly in `dir`; none if it is not there.
+    pub(super) fn scan_messages(
+        &self,
+        dir: &Path,
+        each: &mut dyn FnMut(MessageName, PathBuf) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let scanned = self.fs().scan(dir, &mut |file_name, kind| match parse_name(file_name) {
+            Some(name) if kind == Kind::File => each(name, dir.join(file_name)),
+            _ => ControlFlow::Continue(()),
+        });
+        match scanned {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.at("read", dir),
+        }
+    }
+}
+
+/// Whether a link failed because there are none: on this file system, or to somebody else's file.
+fn has_no_links(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied | io::ErrorKind::TooManyLinks)
+}

@@ -1,0 +1,166 @@
+//! Putting one message.
+//!
+//! 1. Create `tmp/ID`, exclusively, and lock it.
+//! 2. Write the header's room, the body, then the header; sync the file. Where renames are whole, sync
+//!    `tmp/` too: from here on the message is durable, for whoever finds it complete publishes it.
+//! 3. Take a number; rename into `ready/` (or `delayed/`), making what directories are missing.
+//! 4. Elsewhere, sync the directory that got the name: from here on it is durable.
+//! 5. Ring.
+//!
+//! A put that fails anywhere removes its temporary; one that dies leaves it to the sweep. A sync that fails
+//! is a put that failed: it is never tried again, because what the kernel could not write it has forgotten.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::fs::{FileHandle, Fs};
+use super::moves::Moved;
+use super::record::Draft;
+use super::sweep::Thoroughness;
+use super::{Order, Queue};
+use crate::domain::lifecycle::{self, State};
+use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, UnixMillis};
+use crate::store::{At, Error, Message, Result};
+
+/// How much of a body is in memory at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// A file in `tmp/` that goes away unless it is published.
+struct Temporary<'a, F: Fs> {
+    fs: &'a F,
+    path: PathBuf,
+    file: F::File,
+    is_published: bool,
+}
+
+impl<F: Fs> Drop for Temporary<'_, F> {
+    fn drop(&mut self) {
+        if !self.is_published {
+            let _ = self.fs.unlink(&self.path);
+        }
+    }
+}
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    pub(super) fn put(&self, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId> {
+        let policy = self.policy()?;
+        let durability = new.durability.unwrap_or(policy.durability);
+        let now = self.now();
+        let (message, state) = self.describe(new, &policy, now);
+        let draft = Draft::new(&message)?;
+
+        let path = self.layout.temporary(message.id);
+        let file = self.create_file(&path)?;
+        let mut temporary = Temporary { fs: self.fs(), path, file, is_published: false };
+        temporary.file.try_lock().at("lock", &temporary.path)?;
+        write_record(&temporary.file, &temporary.path, draft, body)?;
+        if durability == Durability::Full {
+            temporary.file.sync().at("sync", &temporary.path)?;
+            if self.spool.order() == Order::RollForward {
+                let tmp = self.layout.tmp();
+                self.fs().sync_dir(&tmp).at("sync", &tmp)?;
+            }
+        }
+
+        let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
+        self.publish(&temporary.path, &name, state, durability)?;
+        temporary.is_published = true;
+        self.sweep_in_passing(Thoroughness::Little, &policy);
+        Ok(message.id)
+    }
+
+    /// What a message put at `now` is, and the state it begins in.
+    pub(super) fn describe(&self, new: &NewMessage, policy: &Policy, now: UnixMillis) -> (Message, State) {
+        let state = lifecycle::first_state(new.delay.unwrap_or(policy.delay), now);
+        let message = Message {
+            id: self.spool.new_id(now),
+            queue: self.name.clone(),
+            put_at: now,
+            priority: new.priority,
+            len_bytes: 0,
+            media_type: new.media_type.clone(),
+            attributes: new.attributes.clone(),
+            reply_to: new.reply_to.clone(),
+            due: if let State::Delayed { due } = state { Some(due) } else { None },
+            expires_at: new.ttl.map(|ttl| now.plus(ttl)),
+        };
+        (message, state)
+    }
+
+    /// Gives a complete temporary its name, durably where the name is what has to be.
+    pub(super) fn publish(&self, from: &Path, name: &MessageName, state: State, durability: Durability) -> Result<()> {
+        let to = self.layout.path(state, name);
+        let is_classical = self.is_classical(durability);
+        if is_classical {
+            // Made first, so that their own names are durable before anything is in them.
+            self.make_parents(&to, true)?;
+        }
+        if self.rename_into(from, &to)? == Moved::Gone {
+            return Err(self.vanished(from));
+        }
+        if is_classical {
+            let dir = to.parent().unwrap_or(&to);
+            if let Err(error) = self.fs().sync_dir(dir).at("sync", dir) {
+                // Not acknowledged, so it may go; a receiver who has it already has it for good.
+                let _ = self.fs().unlink(&to);
+                return Err(error);
+            }
+        }
+        if state == State::Ready {
+            self.ring(1);
+        }
+        Ok(())
+    }
+
+    /// Why a temporary is not there any more: the queue was dropped, or somebody cleared it away.
+    pub(super) fn vanished(&self, path: &Path) -> Error {
+        if self.fs().status(self.layout.dir()).is_err() {
+            let place = self.spool.root().display().to_string();
+            return Error::NoSuchQueue { queue: self.name.clone(), place };
+        }
+        let source = io::Error::new(io::ErrorKind::NotFound, "the temporary was removed while it was written");
+        Error::Io { action: "publish", path: path.to_owned(), source }
+    }
+}
+
+/// Writes header, body and header's numbers into an empty file.
+pub(super) fn write_record<H: FileHandle>(file: &H, path: &Path, draft: Draft, body: &mut dyn Read) -> Result<()> {
+    let header_len = draft.len();
+    let mut chunk = vec![0; header_len + CHUNK];
+    let got = read_full(body, &mut chunk[header_len..]).map_err(Error::Body)?;
+    let mut crc = crc32c::crc32c(&chunk[header_len..header_len + got]);
+    if got < CHUNK {
+        // All of it is here: one write.
+        chunk.truncate(header_len + got);
+        let header = draft.finish(got as u64, crc);
+        chunk[..header_len].copy_from_slice(&header);
+        return file.write_all_at(&chunk, 0).at("write", path);
+    }
+    // The room for the header stays a run of zeros until the body is whole: nothing that could be taken for one.
+    let mut len_bytes = got as u64;
+    file.write_all_at(&chunk[header_len..], header_len as u64).at("write", path)?;
+    loop {
+        let got = read_full(body, &mut chunk[..CHUNK]).map_err(Error::Body)?;
+        if got == 0 {
+            break;
+        }
+        crc = crc32c::crc32c_append(crc, &chunk[..got]);
+        file.write_all_at(&chunk[..got], header_len as u64 + len_bytes).at("write", path)?;
+        len_bytes += got as u64;
+    }
+    file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", path)
+}
+
+/// Fills `buffer` as far as the source goes; less than all of it means that the source has ended.
+fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,164 @@
+//! The counter that orders a queue.
+//!
+//! Invariants: a number is given once, and later calls give higher ones, also after a power cut (I8). The
+//! numbers are dense: what is skipped is skipped only at a boot after which the counter cannot be trusted.
+//!
+//! `state` holds the boot in which it was last written, the next free number, and a checksum. It is not
+//! synced at every put; it is synced often enough ([`SYNC_EVERY`]) that the value on disk lags by a known
+//! distance, and the first put after a boot jumps further than that.
+
+use std::ops::ControlFlow;
+
+use super::fs::{FileHandle, Fs, is_out_of_space};
+use super::layout::{LEAF_LEN, parse_name};
+use super::{Kind, Queue};
+use crate::domain::{Clock, Seq};
+use crate::store::{At, Result};
+
+/// The counter is made durable at least once in so many numbers.
+const SYNC_EVERY: u64 = 1 << 16;
+
+/// How far the first put after a boot jumps: further than the counter can have lagged.
+const JUMP: u64 = 2 * SYNC_EVERY;
+
+/// The length of the counter file: a boot id (36), the number (16), the checksum (8), separators.
+const STATE_LEN: usize = 63;
+
+/// A run of numbers that one caller owns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    pub(super) first: u64,
+    pub(super) len: u64,
+}
+
+impl Block {
+    /// Whether it is all of one leaf.
+    pub(super) fn is_whole_leaf(self) -> bool {
+        self.len == LEAF_LEN && self.first.is_multiple_of(LEAF_LEN)
+    }
+}
+
+fn encode(boot: &str, next: u64) -> String {
+    let text = format!("{boot:36.36} {next:016x}");
+    format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()))
+}
+
+/// The boot and the next number, if the bytes are what [`encode`] makes.
+fn decode(bytes: &[u8]) -> Option<(&str, u64)> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (boot, next) = (text.get(..36)?, u64::from_str_radix(text.get(37..53)?, 16).ok()?);
+    (encode(boot, next) == text).then_some((boot, next))
+}
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    /// Makes the counter of a new queue.
+    pub(super) fn make_counter(&self) -> Result<()> {
+        let path = self.layout.state();
+        let boot = self.fs().boot_id().at("read the boot id for", &path)?;
+        let file = self.create_file(&path)?;
+        file.write_all_at(encode(&boot, 0).as_bytes(), 0).at("write", &path)?;
+        file.sync().at("sync", &path)
+    }
+
+    /// The counter's file, locked: third in the order of `lock`.
+    pub(super) fn lock_counter(&self) -> Result<F::File> {
+        let path = self.layout.state();
+        let file = self.fs().open(&path, super::Access::ReadWrite).at("open", &path)?;
+        file.lock().at("lock", &path)?;
+        Ok(file)
+    }
+
+    /// Takes one number.
+    pub(super) fn take_seq(&self) -> Result<Seq> {
+        self.take_seqs(1).map(|block| Seq(block.first))
+    }
+
+    /// Takes up to `most` numbers in a row, none of them beyond the end of the first one's leaf.
+    pub(super) fn take_seqs(&self, most: u64) -> Result<Block> {
+        let path = self.layout.state();
+        let file = self.lock_counter()?;
+        let mut bytes = [0; STATE_LEN];
+        let got = file.read_at(&mut bytes, 0).at("read", &path)?;
+        let boot = self.fs().boot_id().at("read the boot id for", &path)?;
+        let known = decode(&bytes[..got]);
+        let first = match known {
+            Some((written_in, next)) if written_in == format!("{boot:36.36}") => next,
+            Some((_, next)) => next + JUMP,
+            // Never written by us, or torn: what is in the queue says how far the numbers had come.
+            None => self.highest_seq()?.map_or(0, |highest| highest + 1) + JUMP,
+        };
+        let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
+        let next = first + len;
+        file.write_all_at(encode(&boot, next).as_bytes(), 0).at("write", &path)?;
+        let is_first_of_boot = known.is_none_or(|(_, stored)| stored != first);
+        if is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY {
+            file.sync().at("sync", &path)?;
+        }
+        Ok(Block { first, len })
+    }
+
+    /// The highest number that any message in the queue has.
+    fn highest_seq(&self) -> Result<Option<u64>> {
+        let mut highest = None;
+        let dir = self.layout.dir();
+        self.fs()
+            .walk(dir, &mut |path, status| {
+                if status.kind == Kind::File
+                    && let Some(name) = path.file_name().and_then(parse_name)
+                {
+                    highest = highest.max(Some(name.seq.0));
+                }
+            })
+            .at("read", dir)?;
+        Ok(highest)
+    }
+
+    /// Makes up the directories that stand by for a full disk, as far as there is room.
+    pub(super) fn top_up_spares(&self) {
+        for number in 0..super::layout::SPARES {
+            let spare = self.layout.spare(number);
+            if let Err(error) = self.fs().mkdir(&spare, self.modes.dir)
+                && is_out_of_space(&error)
+            {
+                return;
+            }
+        }
+    }
+
+    /// The names in a directory, sorted; none if it is not there.
+    pub(super) fn names_in(&self, dir: &std::path::Path) -> Result<Vec<(String, Kind)>> {
+        let mut names = Vec::new();
+        let scanned = self.fs().scan(dir, &mut |name, kind| {
+            if let Some(name) = name.to_str() {
+                names.push((name.to_owned(), kind));
+            }
+            ControlFlow::Continue(())
+        });
+        match scanned {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            other => other.at("read", dir)?,
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_counter_is_read_only_as_it_was_written() {
+        let boot = "a8585a6e-3b29-4ae1-af6f-9598a95524c6";
+        let text = encode(boot, 0xabc);
+        assert_eq!(text.len(), STATE_LEN);
+        assert_eq!(decode(text.as_bytes()), Some((boot, 0xabc)));
+        for at in 0..STATE_LEN {
+            let mut torn = text.clone().into_bytes();
+            torn[at] ^= 1;
+            assert_eq!(decode(&torn), None, "a flip at {at} went unnoticed");
+        }
+        assert_eq!(decode(&text.as_bytes()[..40]), None);
+        assert_eq!(decode(&[0; STATE_LEN]), None);
+    }
+}
