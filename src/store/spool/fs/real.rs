@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags};
@@ -305,19 +305,23 @@ pub struct RealBell(Option<OwnedFd>);
 
 impl Bell for RealBell {
     fn wait(&mut self, at_most: Duration) -> io::Result<()> {
-        let timeout = Timespec::try_from(at_most).map_err(io::Error::other)?;
         let Some(fd) = &self.0 else {
             std::thread::sleep(at_most);
             return Ok(());
         };
-        match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)) {
-            // One byte a receiver: those who find none left sleep on, in the caller's loop.
-            Ok(n) if n > 0 => {
-                let _ = rustix::io::read(fd, &mut [0_u8; 1]);
-                Ok(())
+        let end = Instant::now() + at_most;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+            match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&timeout)) {
+                Ok(0) | Err(Errno::INTR) => return Ok(()),
+                // One byte wakes one receiver: all of them see it, those who find it taken sleep on.
+                Ok(_) => match rustix::io::read(fd, &mut [0_u8; 1]) {
+                    Err(Errno::AGAIN | Errno::INTR) => {}
+                    other => return Ok(other.map(|_| ())?),
+                },
+                Err(error) => return Err(error.into()),
             }
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
         }
     }
 }

@@ -1,0 +1,73 @@
+//! Completions: a script for each shell, which asks this program, which asks the spool for the queues.
+
+use std::ffi::OsStr;
+
+use anyhow::{Context as _, Result};
+use clap::{Arg, ArgMatches, Command};
+use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::env::Shells;
+
+use crate::commands::Outcome;
+use crate::commands::streams::{Stdout, StdoutError};
+use crate::domain::Policy;
+use crate::store::Store as _;
+use crate::store::spool::Spool;
+
+/// The scripts set this to ask for candidates.
+pub(super) const VARIABLE: &str = "MQ_COMPLETE";
+
+pub(super) const ABOUT: &str = "Print the completion script of a shell";
+
+pub(super) fn define(command: Command) -> Command {
+    command
+        .long_about("Print the completion script of a shell\n\nIt completes verbs, options and the names of the queues that there are.")
+        .after_long_help(
+            "Examples:\n  mq completions bash > ~/.local/share/bash-completion/completions/mq\n  \
+             mq completions zsh > ~/.zfunc/_mq\n  mq completions fish > ~/.config/fish/completions/mq.fish",
+        )
+        .arg(Arg::new("shell").required(true).value_name("SHELL").value_parser(["bash", "zsh", "fish"]).help("For which shell"))
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<Outcome> {
+    let shell = matches.get_one::<String>("shell").context("no shell was named")?;
+    let shells = Shells::builtins();
+    let completer = shells.completer(shell).context("no such shell")?;
+    completer.write_registration(VARIABLE, "mq", "mq", "mq", &mut Stdout).map_err(StdoutError)?;
+    Ok(Outcome::Done)
+}
+
+/// The definition with candidates for every argument that is a queue, and for settings.
+pub(super) fn with_queues(command: Command) -> Command {
+    let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
+    verbs.into_iter().fold(command, |command, verb| {
+        command.mut_subcommand(verb, |verb| {
+            // Elsewhere --from and --to are formats.
+            let is_move = verb.get_name() == "move";
+            verb.mut_args(|arg| match arg.get_id().as_str() {
+                "queue" | "reply_to" => arg.add(ArgValueCompleter::new(queues)),
+                "from" | "to" if is_move => arg.add(ArgValueCompleter::new(queues)),
+                "settings" => arg.add(ArgValueCompleter::new(settings)),
+                _ => arg,
+            })
+        })
+    })
+}
+
+/// The queues whose names begin as typed. Silent when there is no spool: a shell is no place for errors.
+fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let spool = std::env::var_os("MQ_SPOOL").map(Into::into).or_else(super::default_spool_dir);
+    let names = spool.and_then(|spool| Spool::open(spool).ok()).and_then(|store| store.queues().ok());
+    let typed = typed.to_string_lossy();
+    names
+        .unwrap_or_default()
+        .iter()
+        .filter(|name| name.as_str().starts_with(&*typed))
+        .map(|name| CompletionCandidate::new(name.as_str()))
+        .collect()
+}
+
+fn settings(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let typed = typed.to_string_lossy();
+    let keys = Policy::KEYS.iter().map(|key| format!("{key}="));
+    keys.filter(|key| key.starts_with(&*typed)).map(CompletionCandidate::new).collect()
+}

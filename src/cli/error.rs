@@ -1,0 +1,71 @@
+//! How errors look: what was tried and on what, then why it failed, then what to do.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use super::exit;
+use crate::commands::streams::{StdoutError, interruption};
+use crate::store::{self, Error};
+
+/// There is no place for a spool by default.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no place for the queues: neither --spool, MQ_SPOOL, XDG_STATE_HOME nor HOME says where")]
+pub(super) struct NoSpool;
+
+/// Tells an error of the verb `name` on stderr, and returns its exit status.
+pub(super) fn report(name: &str, error: &anyhow::Error) -> u8 {
+    if let Some(interrupted) = error.chain().find_map(|cause| interruption(cause)) {
+        let _ = writeln!(io::stderr(), "mq {name}: interrupted");
+        // As if it had not been caught: a shell loop around this ends too. Returns only if that fails.
+        let _ = signal_hook::low_level::emulate_default_handler(interrupted.signal);
+        return exit::IO;
+    }
+    if is_broken_pipe(error) {
+        // Nobody listens any more, and that was their choice.
+        return exit::IO;
+    }
+    let mut text = format!("mq {name}: {}", store::chain(error.as_ref()));
+    if let Some(hint) = hint(error) {
+        let _ = write!(text, "\n  {hint}");
+    }
+    // Who closed stderr does not want to hear it.
+    let _ = writeln!(io::stderr(), "{text}");
+    exit::status(error)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<StdoutError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What to do about it.
+fn hint(error: &anyhow::Error) -> Option<String> {
+    let of_store = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
+    if let Some(hint) = of_store.and_then(hint_for) {
+        return Some(hint);
+    }
+    match exit::status(error) {
+        exit::TRY_LATER => Some("free some space and try again; get and delete still work".to_owned()),
+        exit::PERMISSION => Some("check who owns the path, or name another spool with --spool".to_owned()),
+        exit::NOT_FOUND | exit::DATA | exit::USAGE => None,
+        _ => None,
+    }
+}
+
+fn hint_for(error: &Error) -> Option<String> {
+    Some(match error {
+        Error::NoSuchQueue { .. } => {
+            "`mq list` shows the queues there are; `mq create` and `mq put` make one".to_owned()
+        }
+        Error::QueueExists(queue) => format!("`mq set {queue} ...` changes its policy; --if-missing accepts it"),
+        Error::QueueNotEmpty { queue, .. } => {
+            format!("`mq stat {queue}` shows what it holds; --force removes it all")
+        }
+        Error::Paused(queue) => format!("`mq resume {queue}` lets its receivers go on"),
+        Error::NoSuchMessage { queue, .. } => format!("`mq list {queue}` shows the messages there are"),
+        Error::StaleReceipt { .. } => "nothing was changed; only the receipt of the latest delivery works".to_owned(),
+        Error::NotASpool { .. } => "nothing was touched; name an empty or new directory with --spool".to_owned(),
+        Error::UnknownFormat { .. } => "nothing was touched; a newer mq has written it".to_owned(),
+        Error::PolicyFile { .. } => "nothing was touched; mend or remove the file".to_owned(),
+        _ => return None,
+    })
+}

@@ -1,0 +1,99 @@
+//! The exit statuses, and which error has which: one table. The numbers are those of sysexits.h.
+
+use std::io;
+
+use crate::codec::framing::FramingError;
+use crate::codec::{CodecError, DetectError, UnknownFormat};
+use crate::commands::envelope::EnvelopeError;
+use crate::commands::{NoProgram, Usage};
+use crate::domain::Invalid;
+use crate::domain::queue::PolicyError;
+use crate::store;
+
+/// Done.
+pub(super) const DONE: u8 = 0;
+/// Nothing there: the queue is empty, the wait timed out, nothing matched.
+pub(super) const NOTHING: u8 = 1;
+/// The command line makes no sense.
+pub(super) const USAGE: u8 = 2;
+/// Data cannot be decoded or converted.
+pub(super) const DATA: u8 = 65;
+/// No such queue or message, or a stale receipt.
+pub(super) const NOT_FOUND: u8 = 66;
+/// A bug in this program.
+pub(super) const INTERNAL: u8 = 70;
+/// Cannot create.
+pub(super) const CANNOT_CREATE: u8 = 73;
+/// The system failed a read, a write or a sync.
+pub(super) const IO: u8 = 74;
+/// Try again later: the disk is full, the queue is paused.
+pub(super) const TRY_LATER: u8 = 75;
+/// Not allowed.
+pub(super) const PERMISSION: u8 = 77;
+/// A bad policy or configuration.
+pub(super) const CONFIG: u8 = 78;
+
+/// The status of an error: that of the first of its causes that has one.
+pub(super) fn status(error: &anyhow::Error) -> u8 {
+    error.chain().find_map(of_cause).unwrap_or(IO)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
+    if let Some(error) = cause.downcast_ref::<store::Error>() {
+        return of_store(error);
+    }
+    if let Some(error) = cause.downcast_ref::<io::Error>() {
+        // A reader in between wraps what it has to say in an io::Error.
+        let inner = error.get_ref().and_then(|inner| of_cause(inner));
+        return inner.or_else(|| Some(of_io(error)));
+    }
+    if let Some(error) = cause.downcast_ref::<CodecError>() {
+        return match error {
+            CodecError::Input(error) | CodecError::Output(error) => Some(of_io(error)),
+            _ => Some(DATA),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<FramingError>() {
+        return match error {
+            FramingError::Read(error) | FramingError::Write(error) => Some(of_io(error)),
+            _ => Some(DATA),
+        };
+    }
+    if let Some(error) = cause.downcast_ref::<NoProgram>() {
+        return Some(error.status());
+    }
+    let is_data = cause.is::<DetectError>() || cause.is::<UnknownFormat>() || cause.is::<EnvelopeError>();
+    let is_usage = cause.is::<Usage>() || cause.is::<Invalid>() || cause.is::<PolicyError>();
+    let is_config = cause.is::<super::error::NoSpool>();
+    match (is_data, is_usage, is_config) {
+        (true, ..) => Some(DATA),
+        (_, true, _) => Some(USAGE),
+        (_, _, true) => Some(CONFIG),
+        _ => None,
+    }
+}
+
+fn of_store(error: &store::Error) -> Option<u8> {
+    use store::Error;
+    match error {
+        Error::NoSuchQueue { .. } | Error::NoSuchMessage { .. } | Error::StaleReceipt { .. } => Some(NOT_FOUND),
+        Error::QueueExists(_) => Some(CANNOT_CREATE),
+        Error::NotASpool { .. } | Error::UnknownFormat { .. } | Error::PolicyFile { .. } => Some(CONFIG),
+        Error::Paused(_) => Some(TRY_LATER),
+        Error::QueueNotEmpty { .. } | Error::Refused { .. } | Error::Policy(_) | Error::HeaderTooLong { .. } => {
+            Some(USAGE)
+        }
+        Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
+        // Their cause says more.
+        Error::Io { .. } | Error::Body(_) => None,
+    }
+}
+
+fn of_io(error: &io::Error) -> u8 {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => PERMISSION,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => TRY_LATER,
+        io::ErrorKind::ReadOnlyFilesystem => CANNOT_CREATE,
+        _ => IO,
+    }
+}

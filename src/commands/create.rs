@@ -1,0 +1,65 @@
+//! `mq create`: makes a queue.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{Context, Outcome, VerbArgs};
+use crate::domain::{Invalid, Policy, QueueName};
+use crate::store::{Error, Store as _};
+
+/// Make a queue with a policy
+///
+/// Settings are KEY=VALUE:
+///
+///   visibility=DUR       how long a claim lasts [30s]
+///   max-deliveries=N     a message claimed this often goes to the dead letters [none]
+///   dead-letter=QUEUE    where dead letters go [NAME.dead]
+///   delay=DUR            new messages wait this long [0s]
+///   retention=DUR        messages older than this are never delivered [none]
+///   durability=full|none what a printed id promises [full]
+#[derive(Debug, Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  mq create jobs visibility=5m max-deliveries=3
+  mq create scratch durability=none
+  mq create --mode 2770 shared              for everybody of the directory's group"
+)]
+pub(crate) struct CreateArgs {
+    /// The queue to make
+    queue: QueueName,
+
+    /// Settings of its policy
+    #[arg(value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+
+    /// Permissions of its directories in octal; a group's rights and setgid let a group share it
+    /// [default: as the spool's, 0700 for a new one]
+    #[arg(long, value_name = "MODE", value_parser = parse_mode)]
+    mode: Option<u32>,
+
+    /// Do nothing if the queue exists
+    #[arg(long)]
+    if_missing: bool,
+}
+
+fn parse_mode(text: &str) -> Result<u32, Invalid> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o7777 && mode & 0o700 == 0o700 && mode & 0o5002 == 0).ok_or_else(|| {
+        Invalid::new(text, "a mode such as 0700, 0750 or 2770: the owner has all rights, others may not write")
+    })
+}
+
+impl VerbArgs for CreateArgs {
+    fn run(self, context: &Context) -> Result<Outcome> {
+        let mut policy = Policy::default();
+        for setting in &self.settings {
+            policy.apply(setting)?;
+        }
+        match context.store()?.create_queue(&self.queue, &policy, self.mode) {
+            Err(Error::QueueExists(_)) if self.if_missing => Ok(Outcome::Done),
+            other => Ok(other.map(|()| Outcome::Done)?),
+        }
+    }
+}

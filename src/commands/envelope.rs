@@ -1,0 +1,284 @@
+//! The envelope: a message and what is known of it in one line of JSON, out and in.
+//!
+//! Invariant: any body survives the way out and back. Text is `body`; other bytes are `body_base64`. On the way
+//! out a body of any length is written as it is read; on the way in a line is held in memory.
+
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use base64::write::EncoderWriter;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::lifecycle::State;
+use crate::domain::{Attributes, MediaType, NewMessage, Priority, QueueName, UnixSeconds};
+use crate::store::{Body, Failure, Message};
+
+/// What is known of a message, in the order in which it is shown.
+#[derive(Serialize)]
+pub(crate) struct Facts<'a> {
+    id: String,
+    queue: &'a QueueName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    deliveries: u32,
+    put_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    visible_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<String>,
+    priority: Priority,
+    bytes: u64,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    media_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Attributes::is_empty")]
+    attrs: &'a Attributes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<&'a QueueName>,
+    #[serde(skip_serializing_if = "<[Failure]>::is_empty")]
+    failures: &'a [Failure],
+}
+
+impl<'a> Facts<'a> {
+    /// What is known of `message`, which lies in `queue` and has been claimed so often.
+    pub(crate) fn new(message: &'a Message, queue: &'a QueueName, deliveries: u32) -> Self {
+        Self {
+            id: message.id.to_string(),
+            queue,
+            receipt: None,
+            state: None,
+            deliveries,
+            put_at: message.put_at.to_rfc3339(),
+            visible_until: None,
+            due: None,
+            expires_at: message.expires_at.map(|at| at.to_rfc3339()),
+            priority: message.priority,
+            bytes: message.len_bytes,
+            media_type: message.media_type.as_ref().map(MediaType::as_str),
+            attrs: &message.attributes,
+            reply_to: message.reply_to.as_ref(),
+            failures: &[],
+        }
+    }
+
+    /// Adds the claim.
+    #[must_use]
+    pub(crate) fn claimed(self, receipt: String, visible_until: Option<UnixSeconds>) -> Self {
+        let visible_until = visible_until.map(|until| until.start().to_rfc3339());
+        Self { receipt: Some(receipt), visible_until, ..self }
+    }
+
+    /// Adds the state.
+    #[must_use]
+    pub(crate) fn in_state(self, state: State) -> Self {
+        let time = |second: UnixSeconds| Some(second.start().to_rfc3339());
+        let (due, visible_until) = match state {
+            State::Delayed { due } => (time(due), None),
+            State::Claimed { until } => (None, time(until)),
+            State::Ready | State::Held => (None, None),
+        };
+        Self { state: Some(state_word(state)), due, visible_until, ..self }
+    }
+
+    /// Adds the delivery log.
+    #[must_use]
+    pub(crate) fn with_failures(self, failures: &'a [Failure]) -> Self {
+        Self { failures, ..self }
+    }
+
+    /// Says that the body that follows is not the message's own, but a conversion of it.
+    #[must_use]
+    pub(crate) fn converted(self, media_type: &'a str, len_bytes: u64) -> Self {
+        Self { media_type: Some(media_type), bytes: len_bytes, ..self }
+    }
+
+    /// One line, without a body.
+    pub(crate) fn write(&self, to: &mut dyn Write) -> io::Result<()> {
+        let mut line = serde_json::to_vec(self)?;
+        line.push(b'\n');
+        to.write_all(&line)
+    }
+
+    /// One line, the body last.
+    pub(crate) fn write_with_body(&self, body: &mut Body, to: &mut dyn Write) -> io::Result<()> {
+        let is_text = is_utf8(body)?;
+        body.rewind()?;
+        let mut head = serde_json::to_vec(self)?;
+        head.pop(); // The brace: the object goes on.
+        head.extend_from_slice(if is_text { b",\"body\":\"" } else { b",\"body_base64\":\"" });
+        to.write_all(&head)?;
+        if is_text {
+            copy_escaped(body, to)?;
+        } else {
+            let mut encoder = EncoderWriter::new(&mut *to, &STANDARD);
+            io::copy(body, &mut encoder)?;
+            encoder.finish()?;
+        }
+        to.write_all(b"\"}\n")
+    }
+}
+
+/// A state as users know it.
+pub(crate) fn state_word(state: State) -> &'static str {
+    match state {
+        State::Ready => "ready",
+        State::Delayed { .. } => "delayed",
+        State::Claimed { .. } => "claimed",
+        State::Held => "held",
+    }
+}
+
+const CHUNK: usize = 64 * 1024;
+
+/// Hands the source over in pieces that end at a character's end; what is no UTF-8 ends it with `false`.
+fn each_text(source: &mut dyn Read, each: &mut dyn FnMut(&str) -> io::Result<()>) -> io::Result<bool> {
+    let mut buffer = vec![0; CHUNK];
+    let mut kept = 0;
+    loop {
+        let got = source.read(&mut buffer[kept..])?;
+        let end = kept + got;
+        let valid = match std::str::from_utf8(&buffer[..end]) {
+            Ok(text) => {
+                each(text)?;
+                end
+            }
+            Err(error) => {
+                if error.error_len().is_some() || got == 0 {
+                    return Ok(false);
+                }
+                let valid = error.valid_up_to();
+                each(std::str::from_utf8(&buffer[..valid]).map_err(io::Error::other)?)?;
+                valid
+            }
+        };
+        if got == 0 {
+            return Ok(true);
+        }
+        buffer.copy_within(valid..end, 0);
+        kept = end - valid;
+    }
+}
+
+fn is_utf8(body: &mut Body) -> io::Result<bool> {
+    each_text(body, &mut |_| Ok(()))
+}
+
+/// Copies text as the inside of a JSON string.
+fn copy_escaped(body: &mut Body, to: &mut dyn Write) -> io::Result<()> {
+    each_text(body, &mut |text| {
+        let quoted = serde_json::to_vec(text)?;
+        to.write_all(&quoted[1..quoted.len() - 1])
+    })?;
+    Ok(())
+}
+
+/// An envelope that is put: a body, and what a sender may say. What only a receiver can know (id, receipt, …)
+/// is passed over, so that what `get --json` wrote can be put again.
+#[derive(Deserialize)]
+struct Incoming {
+    body: Option<String>,
+    body_base64: Option<String>,
+    priority: Option<Priority>,
+    delay: Option<String>,
+    ttl: Option<String>,
+    #[serde(rename = "type")]
+    media_type: Option<MediaType>,
+    #[serde(default)]
+    attrs: Attributes,
+    reply_to: Option<QueueName>,
+}
+
+/// A line that is no envelope.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EnvelopeError {
+    /// Not JSON, or not of the right shape.
+    #[error("envelope {number}: {source}")]
+    Shape {
+        /// Which, from 1.
+        number: u64,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// No body, or two.
+    #[error(
+        "envelope {number} needs either \"body\" or \"body_base64\"; to put each line as a body of its own, use --lines --type json"
+    )]
+    NotOneBody {
+        /// Which, from 1.
+        number: u64,
+    },
+    /// Something in it is not valid.
+    #[error("envelope {number}: {why}")]
+    Invalid {
+        /// Which, from 1.
+        number: u64,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Reads the envelope `number`; what it does not say is as in `defaults`.
+pub(crate) fn read(line: &[u8], number: u64, defaults: &NewMessage) -> Result<(NewMessage, Vec<u8>), EnvelopeError> {
+    let invalid = |why: &dyn std::fmt::Display| EnvelopeError::Invalid { number, why: why.to_string() };
+    let incoming: Incoming = serde_json::from_slice(line).map_err(|source| EnvelopeError::Shape { number, source })?;
+    let body = match (incoming.body, incoming.body_base64) {
+        (Some(text), None) => text.into_bytes(),
+        (None, Some(base64)) => STANDARD.decode(base64).map_err(|error| invalid(&error))?,
+        _ => return Err(EnvelopeError::NotOneBody { number }),
+    };
+    let duration = |text: Option<String>| -> Result<Option<Duration>, EnvelopeError> {
+        text.map(|text| super::duration(&text)).transpose().map_err(|error| invalid(&error))
+    };
+    let mut attributes = defaults.attributes.clone();
+    for (name, value) in incoming.attrs.iter() {
+        attributes.insert(name, value).map_err(|error| invalid(&error))?;
+    }
+    let new = NewMessage {
+        priority: incoming.priority.unwrap_or(defaults.priority),
+        delay: duration(incoming.delay)?.or(defaults.delay),
+        ttl: duration(incoming.ttl)?.or(defaults.ttl),
+        media_type: incoming.media_type.or_else(|| defaults.media_type.clone()),
+        attributes,
+        reply_to: incoming.reply_to.or_else(|| defaults.reply_to.clone()),
+        durability: defaults.durability,
+    };
+    Ok((new, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MessageId, UnixMillis};
+
+    #[test]
+    fn i3_any_body_survives_the_way_out_and_back() {
+        let long = "ä€😀".repeat(50_000).into_bytes();
+        let bodies: [&[u8]; 8] =
+            [b"", b"plain", b"\"\\\n\r\t\0\x1f", "ü€😀".as_bytes(), b"\xff", b"ok\xe2\x82", &long, &[0x80; 3]];
+        let message = Message {
+            id: MessageId::new(UnixMillis(1), &[0; 10]),
+            queue: "q".parse().unwrap(),
+            put_at: UnixMillis(1),
+            priority: Priority::default(),
+            len_bytes: 0,
+            media_type: None,
+            attributes: Attributes::default(),
+            reply_to: None,
+            due: None,
+            expires_at: None,
+        };
+        for body in bodies {
+            let mut line = Vec::new();
+            let facts = Facts::new(&message, &message.queue, 1).claimed("r".to_owned(), None);
+            facts.write_with_body(&mut Body::from_bytes(body.to_vec()), &mut line).unwrap();
+            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            let (_, back) = read(&line, 1, &NewMessage::default()).unwrap();
+            assert_eq!(back, body);
+        }
+    }
+}

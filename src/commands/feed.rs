@@ -1,0 +1,226 @@
+//! From streams of many messages to puts: gathers what has arrived, and puts it before it gets old.
+//!
+//! Invariants: what was acknowledged is printed, in input order; a message that has arrived whole is put within
+//! [`SILENCE`] of the last byte that came, and within [`OLDEST`] of its own; memory holds one batch at most, and
+//! a message larger than [`LARGE_BYTES`] is never held whole.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::envelope;
+use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
+use crate::codec::framing::{Framing, Splitter};
+use crate::domain::{MessageId, NewMessage, QueueName};
+use crate::store::Store;
+
+/// How long a pipe has to be silent until what has arrived is put.
+const SILENCE: Duration = Duration::from_millis(3);
+
+/// How long a message waits at most for others to share its batch, on a pipe that is never silent.
+const OLDEST: Duration = Duration::from_millis(50);
+
+/// A batch is put when it has so many messages …
+const BATCH_MESSAGES: usize = 1024;
+
+/// … or so many bytes.
+const BATCH_BYTES: usize = 2 * 1024 * 1024;
+
+/// A message longer than this goes through without being gathered.
+const LARGE_BYTES: usize = 512 * 1024;
+
+const CHUNK: usize = 64 * 1024;
+
+/// How a stream holds many messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Frames {
+    /// As bytes between delimiters or behind lengths.
+    Bytes(Framing),
+    /// As envelopes, one a line.
+    Envelopes,
+}
+
+/// Puts messages into one queue and prints their ids.
+pub(super) struct Feeder<'a> {
+    store: &'a dyn Store,
+    queue: &'a QueueName,
+    create: bool,
+    defaults: &'a NewMessage,
+    batch: Vec<(NewMessage, Vec<u8>)>,
+    batch_bytes: usize,
+    /// When the first message of the batch came.
+    since: Option<Instant>,
+    put: u64,
+    /// Nobody reads the ids any more; the messages are put all the same.
+    stdout: Result<(), StdoutError>,
+}
+
+impl<'a> Feeder<'a> {
+    pub(super) fn new(store: &'a dyn Store, queue: &'a QueueName, create: bool, defaults: &'a NewMessage) -> Self {
+        let (batch, batch_bytes, since) = (Vec::new(), 0, None);
+        Self { store, queue, create, defaults, batch, batch_bytes, since, put: 0, stdout: Ok(()) }
+    }
+
+    /// How many messages have been put.
+    pub(super) fn put_count(&self) -> u64 {
+        self.put
+    }
+
+    /// Whether all the ids could be printed.
+    pub(super) fn finish(self) -> Result<()> {
+        Ok(self.stdout?)
+    }
+
+    /// Adds a message to the batch, and puts the batch if that makes it full.
+    pub(super) fn add(&mut self, new: NewMessage, body: Vec<u8>) -> Result<()> {
+        self.batch_bytes += body.len();
+        self.batch.push((new, body));
+        self.since.get_or_insert_with(Instant::now);
+        let is_full = self.batch.len() >= BATCH_MESSAGES || self.batch_bytes >= BATCH_BYTES;
+        if is_full { self.flush() } else { Ok(()) }
+    }
+
+    /// Puts what is gathered.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        self.since = None;
+        match batch.as_slice() {
+            [] => Ok(()),
+            // One alone needs no directory of its own.
+            [(new, body)] => self.put_now(new, &mut body.as_slice()),
+            batch => {
+                let mut outcome = self.store.put_batch(self.queue, batch);
+                if self.create && matches!(outcome.error, Some(crate::store::Error::NoSuchQueue { .. })) {
+                    super::creating(self.store, self.queue, true, || self.store.policy(self.queue))?;
+                    outcome = self.store.put_batch(self.queue, batch);
+                }
+                self.print(&outcome.ids);
+                outcome.error.map_or(Ok(()), |error| Err(error.into()))
+            }
+        }
+    }
+
+    /// Puts one message past the batch. What was gathered goes first, so that the order stays.
+    pub(super) fn put_one(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
+        self.flush()?;
+        self.put_now(new, body)
+    }
+
+    fn put_now(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
+        // A missing queue is noticed before the body is touched, so a second try finds it whole.
+        let id = super::creating(self.store, self.queue, self.create, || self.store.put(self.queue, new, body))?;
+        self.print(&[id]);
+        Ok(())
+    }
+
+    fn print(&mut self, ids: &[MessageId]) {
+        self.put += ids.len() as u64;
+        let mut text = String::with_capacity(ids.len() * 37);
+        for id in ids {
+            text.push_str(&id.to_string());
+            text.push('\n');
+        }
+        if self.stdout.is_ok() {
+            self.stdout = Stdout.write_all(text.as_bytes()).map_err(StdoutError);
+        }
+    }
+
+    /// Puts every message of a stream.
+    pub(super) fn feed(&mut self, frames: Frames, input: &mut Input) -> Result<()> {
+        let framing = match frames {
+            Frames::Bytes(framing) => framing,
+            Frames::Envelopes => Framing::Lines,
+        };
+        let mut splitter = Splitter::new(framing);
+        let mut number = 0;
+        let fed = self.feed_frames(frames, &mut splitter, input, &mut number);
+        // What had arrived whole is put, whatever ended the stream.
+        let flushed = self.flush();
+        fed.and(flushed)
+    }
+
+    fn feed_frames(
+        &mut self,
+        frames: Frames,
+        splitter: &mut Splitter,
+        input: &mut Input,
+        number: &mut u64,
+    ) -> Result<()> {
+        let mut chunk = vec![0; CHUNK];
+        loop {
+            while let Some(frame) = splitter.next_frame()? {
+                self.add_frame(frames, frame, number)?;
+            }
+            if splitter.buffered() > LARGE_BYTES && frames != Frames::Envelopes {
+                *number += 1;
+                self.flush()?;
+                let new = self.defaults;
+                self.put_now(new, &mut splitter.stream_frame(input))?;
+                continue;
+            }
+            if self.since.is_some_and(|since| since.elapsed() >= OLDEST) {
+                self.flush()?;
+            }
+            let patience = self.since.is_some().then_some(SILENCE);
+            match input.arrive(&mut chunk, patience).context("cannot read the messages")? {
+                Arrival::Bytes(n) => splitter.push(&chunk[..n]),
+                Arrival::Silence => self.flush()?,
+                Arrival::End => break,
+            }
+        }
+        while let Some(frame) = splitter.finish()? {
+            self.add_frame(frames, frame, number)?;
+        }
+        Ok(())
+    }
+
+    fn add_frame(&mut self, frames: Frames, frame: Vec<u8>, number: &mut u64) -> Result<()> {
+        *number += 1;
+        match frames {
+            Frames::Bytes(_) => self.add(self.defaults.clone(), frame),
+            // An empty line between envelopes is no message.
+            Frames::Envelopes if frame.trim_ascii().is_empty() => Ok(()),
+            Frames::Envelopes => {
+                let (new, body) = envelope::read(&frame, *number, self.defaults)?;
+                self.add(new, body)
+            }
+        }
+    }
+
+    /// Puts each file as a message.
+    pub(super) fn feed_files(&mut self, files: &[OsString], input: &mut Input) -> Result<()> {
+        for path in files {
+            let file = if path == "-" { None } else { Some(open_file(path.as_ref())?) };
+            input.switch_to(file);
+            let mut start = vec![0; LARGE_BYTES];
+            let got = read_full(input, &mut start).with_context(|| format!("cannot read {}", path.display()))?;
+            start.truncate(got);
+            if got < LARGE_BYTES {
+                self.add(self.defaults.clone(), start)?;
+            } else {
+                let new = self.defaults;
+                self.put_one(new, &mut start.as_slice().chain(&mut *input))?;
+            }
+        }
+        self.flush()
+    }
+}
+
+/// Whether an error only says that a signal came.
+pub(super) fn is_interruption(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| interruption(cause).is_some())
+}
+
+fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..])? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}

@@ -1,0 +1,401 @@
+//! `mq get`: claims messages and hands their bodies over.
+//!
+//! Invariants: a claim whose body could not be handed over whole is released, not left to run out; nothing is
+//! deleted before its body is written (and durable, where it went to a file); a receipt is told only for a body
+//! that was written.
+
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Read, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::envelope::Facts;
+use super::streams::{Output, create_file, open_descriptor};
+use super::{Context, Outcome, Usage, VerbArgs, duration, note};
+use crate::codec::framing::{Framing, FramingError, check_frame, write_frame};
+use crate::codec::{self, CodecError, Format};
+use crate::domain::{Durability, Invalid, QueueName, Receipt, Visibility};
+use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Store};
+
+/// Claim the next message and write its body to stdout
+///
+/// The message is invisible to other receivers until it is deleted, released, or its visibility timeout passes.
+/// The receipt, which `mq delete`, `mq release` and `mq extend` take, goes to stderr as `receipt: ...` unless an
+/// option sends it elsewhere.
+///
+/// With a command after `--`, the command gets the body on its stdin, and the claim lives as long as the command
+/// does: status 0 deletes the message, anything else releases it; mq ends with the command's status. The command's
+/// environment has MQ_ID, MQ_QUEUE, MQ_RECEIPT, MQ_DELIVERIES, MQ_PRIORITY, MQ_PUT_AT, MQ_TYPE, MQ_REPLY_TO and
+/// MQ_ATTR_NAME for each attribute.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  mq get jobs --delete                        the next body; the message is gone when it is written
+  mq get jobs --wait 30s -- ./handle          one message to a command, deleted if it succeeds
+  mq get jobs --receipt-file r > body && ./handle body && mq delete --receipt-file r
+  mq get paths --count all --null --delete | xargs -0 ls -ld
+  mq get orders --to msgpack --delete         converted on receive
+
+Exit status 1 says that nothing was there, 66 that there is no such queue, 75 that it is paused.")]
+pub(crate) struct GetArgs {
+    /// The queue to receive from
+    queue: QueueName,
+
+    /// Wait up to DUR for a message if there is none
+    #[arg(short, long, value_name = "DUR", value_parser = duration)]
+    wait: Option<Duration>,
+
+    /// How long the claim lasts [default: as the queue's policy says, 30s if it does not]
+    #[arg(long, value_name = "DUR", value_parser = duration, conflicts_with_all = ["delete", "command"])]
+    visibility: Option<Duration>,
+
+    /// Up to N messages, or `all` that are there; more than one need a framing option
+    #[arg(short, long, value_name = "N|all", default_value = "1")]
+    count: Count,
+
+    /// A newline after each body; a body that holds one is refused
+    #[arg(long, group = "framing")]
+    lines: bool,
+
+    /// A NUL byte after each body; a body that holds one is refused
+    #[arg(short = '0', long, group = "framing")]
+    null: bool,
+
+    /// Each body as a netstring (`5:hello,`): any bytes
+    #[arg(long, group = "framing")]
+    length_prefixed: bool,
+
+    /// Each message as an envelope: one line of JSON with id, receipt, deliveries, put_at, visible_until, type,
+    /// attrs, and body or body_base64
+    #[arg(long, visible_alias = "jsonl", group = "framing")]
+    json: bool,
+
+    /// Write receipts to FILE, one a line
+    #[arg(long, value_name = "FILE", conflicts_with = "receipt_fd")]
+    receipt_file: Option<PathBuf>,
+
+    /// Write receipts to file descriptor N, one a line
+    #[arg(long, value_name = "N")]
+    receipt_fd: Option<u32>,
+
+    /// Write bodies to FILE instead of stdout; FILE appears when it is whole
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Delete each message as soon as its body is wholly written
+    #[arg(short, long, conflicts_with_all = ["receipt_file", "receipt_fd"])]
+    delete: bool,
+
+    /// Convert bodies to FORMAT: json or msgpack; what does not convert stays queued
+    #[arg(long, value_name = "FORMAT")]
+    to: Option<Format>,
+
+    /// What bodies are [default: the message's type, else found out from the first byte]
+    #[arg(long, value_name = "FORMAT", requires = "to")]
+    from: Option<Format>,
+
+    /// Run CMD on the message
+    #[arg(last = true, value_name = "CMD", conflicts_with_all = ["framing", "receipt_file", "receipt_fd", "output", "delete", "count"])]
+    command: Vec<OsString>,
+}
+
+/// How many messages are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Count {
+    All,
+    UpTo(usize),
+}
+
+impl FromStr for Count {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.parse() {
+            _ if text == "all" => Ok(Self::All),
+            Ok(count) if count > 0 => Ok(Self::UpTo(count)),
+            _ => Err(Invalid::new(text, "a count: a number from 1 up, or all")),
+        }
+    }
+}
+
+/// How many messages are claimed at a time; each held one costs a file descriptor.
+const AT_ONCE: usize = 128;
+
+/// A converted body up to this size waits in memory until it is known to be whole.
+const CONVERTED_IN_MEMORY: usize = 1024 * 1024;
+
+/// Why a body was not handed over.
+enum NotEmitted {
+    /// The body is at fault: this message only.
+    Body(anyhow::Error),
+    /// The output is at fault: nothing that was buffered can be trusted to have arrived.
+    Output(anyhow::Error),
+}
+
+impl VerbArgs for GetArgs {
+    fn run(self, context: &Context) -> Result<Outcome> {
+        if self.count != Count::UpTo(1) && !(self.json || self.framing().is_some()) {
+            let framings = "--lines, --null, --length-prefixed or --json";
+            return Err(Usage(format!("more than one message needs a framing: {framings}")).into());
+        }
+        if let Some(program) = self.command.first() {
+            super::run::check_program(program)?;
+        }
+        let store = context.store()?;
+        if self.command.is_empty() { self.receive(&store) } else { self.hand_to_command(&store, context) }
+    }
+}
+
+impl GetArgs {
+    fn framing(&self) -> Option<Framing> {
+        match (self.lines, self.null, self.length_prefixed) {
+            (true, ..) => Some(Framing::Lines),
+            (_, true, _) => Some(Framing::Null),
+            (_, _, true) => Some(Framing::LengthPrefixed),
+            _ => None,
+        }
+    }
+
+    fn request(&self, most: usize) -> ClaimRequest {
+        let visibility =
+            if self.delete || !self.command.is_empty() { Visibility::Held } else { Visibility::Timed(self.visibility) };
+        ClaimRequest { visibility, most }
+    }
+
+    /// Claims, and waits for something to claim if that was asked for.
+    fn claim(&self, store: &dyn Store, most: usize, may_wait: bool) -> store::Result<Claims> {
+        let request = self.request(most);
+        let end = self.wait.filter(|_| may_wait).map(|wait| Instant::now() + wait);
+        let mut watch = None;
+        loop {
+            let claimed = store.claim(&self.queue, &request);
+            match &claimed {
+                Ok(claims) => {
+                    claims.notices.iter().for_each(note);
+                    if !claims.deliveries.is_empty() {
+                        return claimed;
+                    }
+                }
+                Err(store::Error::Paused(_)) => {}
+                Err(_) => return claimed,
+            }
+            let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return claimed;
+            }
+            match &mut watch {
+                // Watch first and then look once more: what comes in between is not missed.
+                None => watch = Some(store.watch(&self.queue)?),
+                Some(watch) => watch.wait(left)?,
+            }
+        }
+    }
+
+    fn receive(&self, store: &dyn Store) -> Result<Outcome> {
+        let mut receipts = ReceiptSink::new(self)?;
+        let mut output = Output::to(self.output.as_deref())?;
+        let durable = self.delete && store.policy(&self.queue)?.durability == Durability::Full;
+        let mut left = match self.count {
+            Count::All => usize::MAX,
+            Count::UpTo(count) => count,
+        };
+        let mut outcome = Outcome::Nothing;
+        while left > 0 {
+            let is_first = matches!(outcome, Outcome::Nothing);
+            let mut deliveries = self.claim(store, left.min(AT_ONCE), is_first)?.deliveries;
+            if deliveries.is_empty() {
+                break;
+            }
+            left -= deliveries.len();
+            outcome = Outcome::Done;
+            let (emitted, failure) = self.emit_all(&mut deliveries, &mut output);
+            let finished = match failure {
+                Some(NotEmitted::Output(error)) => {
+                    release(store, &deliveries);
+                    return Err(error);
+                }
+                _ => output.finish(durable).and_then(|()| self.settle(store, &deliveries[..emitted], &mut receipts)),
+            };
+            if let Err(error) = finished {
+                release(store, &deliveries);
+                return Err(error);
+            }
+            if let Some(NotEmitted::Body(error)) = failure {
+                release(store, &deliveries[emitted..]);
+                return Err(error);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// Writes bodies until one fails. Returns how many were written, and why not more.
+    fn emit_all(&self, deliveries: &mut [Delivery], output: &mut Output) -> (usize, Option<NotEmitted>) {
+        let mut emitted = 0;
+        let mut failure = None;
+        let mut writer = BufWriter::with_capacity(64 * 1024, &mut *output);
+        for delivery in deliveries {
+            match self.emit(delivery, &mut writer) {
+                Ok(()) => emitted += 1,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        let flushed = writer.flush();
+        // What could not be written must not be tried again when the buffer goes.
+        let (_, _) = writer.into_parts();
+        match (flushed, failure) {
+            (_, Some(NotEmitted::Output(error))) => {
+                let error = match error.downcast::<io::Error>() {
+                    Ok(error) => output.failed(error),
+                    Err(error) => error,
+                };
+                (emitted, Some(NotEmitted::Output(error)))
+            }
+            (Err(error), _) => (emitted, Some(NotEmitted::Output(output.failed(error)))),
+            (Ok(()), failure) => (emitted, failure),
+        }
+    }
+
+    fn emit(&self, delivery: &mut Delivery, to: &mut dyn Write) -> Result<(), NotEmitted> {
+        let at_fault = |error: io::Error| NotEmitted::Output(error.into());
+        let mut converted = self.convert(delivery).map_err(NotEmitted::Body)?;
+        let media_type = converted.as_ref().and(self.to).map(Format::mime_type);
+        if self.json {
+            let facts = Facts::new(&delivery.message, &self.queue, delivery.deliveries);
+            let facts = match (media_type, &converted) {
+                (Some(media_type), Some(body)) => facts.converted(media_type, body.len_bytes()),
+                _ => facts,
+            };
+            let body = converted.as_mut().unwrap_or(&mut delivery.body);
+            let facts =
+                if self.delete { facts } else { facts.claimed(delivery.receipt.to_string(), delivery.visible_until) };
+            return facts.write_with_body(body, to).map_err(at_fault);
+        }
+        let body = converted.as_mut().unwrap_or(&mut delivery.body);
+        emit_body(self.framing(), body, to).map_err(|error| match error {
+            NotEmitted::Body(error) => {
+                NotEmitted::Body(error.context(format!("message {} stays queued", delivery.message.id)))
+            }
+            other @ NotEmitted::Output(_) => other,
+        })
+    }
+
+    /// The body in the format that was asked for, if one was. Whole, or an error: a receiver sees no half of it.
+    fn convert(&self, delivery: &mut Delivery) -> Result<Option<Body>> {
+        let Some(to) = self.to else { return Ok(None) };
+        let id = delivery.message.id;
+        let explain = |error: anyhow::Error| error.context(format!("message {id} stays queued"));
+        let from = self.source_format(delivery).map_err(explain)?;
+        let mut whole = tempfile::SpooledTempFile::new(CONVERTED_IN_MEMORY);
+        let mut output = BufWriter::new(&mut whole);
+        let mut input = io::BufReader::with_capacity(64 * 1024, &mut delivery.body);
+        codec::convert(from, to, &mut input, &mut output).map_err(|error: CodecError| explain(error.into()))?;
+        output.flush()?;
+        drop(output);
+        let len_bytes = io::Seek::stream_position(&mut whole)?;
+        io::Seek::rewind(&mut whole)?;
+        Ok(Some(Body::from_source(Box::new(whole), len_bytes)))
+    }
+
+    fn source_format(&self, delivery: &mut Delivery) -> Result<Format> {
+        if let Some(from) = self.from {
+            return Ok(from);
+        }
+        if let Some(media_type) = &delivery.message.media_type {
+            return Ok(media_type.as_str().parse()?);
+        }
+        let mut start = Vec::new();
+        delivery.body.by_ref().take(16).read_to_end(&mut start)?;
+        delivery.body.rewind()?;
+        Ok(Format::detect(&start, delivery.body.len_bytes())?)
+    }
+
+    /// Deletes what was written, or tells its receipts.
+    fn settle(&self, store: &dyn Store, emitted: &[Delivery], receipts: &mut ReceiptSink) -> Result<()> {
+        if self.delete {
+            let receipts: Vec<Receipt> = emitted.iter().map(|delivery| delivery.receipt.clone()).collect();
+            return Ok(store.delete(&receipts).into_iter().collect::<store::Result<()>>()?);
+        }
+        emitted.iter().try_for_each(|delivery| receipts.tell(&delivery.receipt))
+    }
+
+    fn hand_to_command(&self, store: &dyn Store, context: &Context) -> Result<Outcome> {
+        let mut deliveries = self.claim(store, 1, true)?.deliveries;
+        let Some(mut delivery) = deliveries.pop() else { return Ok(Outcome::Nothing) };
+        match self.convert(&mut delivery) {
+            Ok(converted) => super::run::run(&self.command, delivery, converted, self.to, store, context),
+            Err(error) => {
+                release(store, &[delivery]);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn emit_body(framing: Option<Framing>, body: &mut Body, to: &mut dyn Write) -> Result<(), NotEmitted> {
+    let Some(framing) = framing else {
+        return copy(body, to);
+    };
+    if framing.delimiter().is_some() {
+        check_frame(framing, body).map_err(|error| NotEmitted::Body(error.into()))?;
+        body.rewind().map_err(|error| NotEmitted::Body(error.into()))?;
+    }
+    let len_bytes = body.len_bytes();
+    write_frame(framing, body, len_bytes, to).map_err(|error| match error {
+        FramingError::Write(error) => NotEmitted::Output(error.into()),
+        error => NotEmitted::Body(error.into()),
+    })
+}
+
+/// As `io::copy`, but it tells which side failed.
+fn copy(body: &mut Body, to: &mut dyn Write) -> Result<(), NotEmitted> {
+    let mut chunk = vec![0; usize::try_from(body.len_bytes()).unwrap_or(usize::MAX).clamp(1, 128 * 1024)];
+    loop {
+        let got = body.read(&mut chunk).map_err(|error| NotEmitted::Body(error.into()))?;
+        if got == 0 {
+            return Ok(());
+        }
+        to.write_all(&chunk[..got]).map_err(|error| NotEmitted::Output(error.into()))?;
+    }
+}
+
+/// Gives claims back whose bodies were not handed over. A failure leaves them to their timeouts.
+fn release(store: &dyn Store, deliveries: &[Delivery]) {
+    let receipts: Vec<Receipt> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+    let _ = store.release(&receipts, Duration::ZERO);
+}
+
+/// Where receipts go.
+enum ReceiptSink {
+    /// Nowhere: they are in the envelopes, or the messages are deleted.
+    Nowhere,
+    Stderr,
+    File(std::fs::File),
+}
+
+impl ReceiptSink {
+    /// Opened before anything is claimed, so that a claim is not wasted on a file that cannot be written.
+    fn new(args: &GetArgs) -> Result<Self> {
+        Ok(match (&args.receipt_file, args.receipt_fd) {
+            (Some(path), _) => Self::File(create_file(path)?),
+            (None, Some(number)) => Self::File(open_descriptor(number)?),
+            (None, None) if args.json || args.delete => Self::Nowhere,
+            (None, None) => Self::Stderr,
+        })
+    }
+
+    fn tell(&mut self, receipt: &Receipt) -> Result<()> {
+        match self {
+            Self::Nowhere => {}
+            Self::Stderr => writeln!(io::stderr(), "receipt: {receipt}")?,
+            Self::File(file) => file.write_all(format!("{receipt}\n").as_bytes())?,
+        }
+        Ok(())
+    }
+}

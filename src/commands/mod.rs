@@ -1,0 +1,157 @@
+//! One verb per file: its arguments and its `run`.
+//!
+//! A verb is handed a [`Context`], asks a [`Store`](crate::store::Store), writes bytes to stdout through
+//! [`streams`], and says how it went: an [`Outcome`], or an error which it leaves to the caller to render. No
+//! verb knows an exit status by number, except for a command's own that it hands on.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{ArgMatches, Args, Command, FromArgMatches};
+
+use crate::domain::{Policy, QueueName};
+use crate::store::spool::Spool;
+use crate::store::{self, Store};
+
+mod convert;
+mod create;
+mod delete;
+mod drop_queue;
+pub(crate) mod envelope;
+mod extend;
+mod feed;
+mod get;
+mod list;
+mod move_all;
+mod pause;
+mod peek;
+mod purge;
+mod put;
+mod receipts;
+mod release;
+pub(crate) mod run;
+mod set;
+mod stat;
+pub(crate) mod streams;
+
+pub(crate) use run::NoProgram;
+
+/// How a verb went, when it did not fail.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// There was nothing: an empty queue, a wait that timed out.
+    Nothing,
+    /// A command ran and said this.
+    Command(u8),
+    /// Some of what was asked for failed, the rest is done.
+    Failed(Vec<anyhow::Error>),
+}
+
+/// What every verb is given.
+pub(crate) struct Context {
+    /// Where the spool is, or would be.
+    pub(crate) spool: PathBuf,
+}
+
+impl Context {
+    /// Opens the spool.
+    pub(crate) fn store(&self) -> Result<Spool> {
+        Ok(Spool::open(&self.spool)?)
+    }
+}
+
+/// Says something on stderr that is neither output nor an error.
+pub(crate) fn note(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    // Who closed stderr does not want to hear it.
+    let _ = writeln!(std::io::stderr(), "mq: {text}");
+}
+
+/// Words of the command line that no definition of options can rule out by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// A verb: how it is defined and what it does.
+pub(crate) struct Verb {
+    /// What it is called.
+    pub(crate) name: &'static str,
+    /// Adds description and arguments; called only for the verb that is used.
+    pub(crate) define: fn(Command) -> Command,
+    /// One line for the list of verbs.
+    pub(crate) about: &'static str,
+    /// Does it.
+    pub(crate) run: fn(&ArgMatches, &Context) -> Result<Outcome>,
+}
+
+/// A verb's arguments as a type.
+pub(crate) trait VerbArgs: Args + FromArgMatches {
+    /// Does what the arguments say.
+    fn run(self, context: &Context) -> Result<Outcome>;
+}
+
+fn run<A: VerbArgs>(matches: &ArgMatches, context: &Context) -> Result<Outcome> {
+    A::from_arg_matches(matches)?.run(context)
+}
+
+const fn verb<A: VerbArgs>(name: &'static str, about: &'static str) -> Verb {
+    Verb { name, define: A::augment_args, about, run: run::<A> }
+}
+
+/// Every verb, in the order in which help shows them.
+pub(crate) const VERBS: &[Verb] = &[
+    verb::<put::PutArgs>("put", "Add messages to a queue"),
+    verb::<get::GetArgs>("get", "Claim the next message and write its body to stdout"),
+    verb::<delete::DeleteArgs>("delete", "Finish claimed messages for good"),
+    verb::<release::ReleaseArgs>("release", "Give claimed messages back"),
+    verb::<extend::ExtendArgs>("extend", "Keep claimed messages for longer"),
+    verb::<peek::PeekArgs>("peek", "Read messages without claiming them"),
+    verb::<list::ListArgs>("list", "List queues, or the messages of a queue"),
+    verb::<stat::StatArgs>("stat", "Count messages by state, age and deliveries"),
+    verb::<create::CreateArgs>("create", "Make a queue with a policy"),
+    verb::<set::SetArgs>("set", "Change the policy of a queue"),
+    verb::<drop_queue::DropArgs>("drop", "Remove a queue"),
+    verb::<pause::PauseArgs>("pause", "Hold receivers of a queue off"),
+    verb::<pause::ResumeArgs>("resume", "Let receivers of a paused queue go on"),
+    verb::<purge::PurgeArgs>("purge", "Delete every message of a queue"),
+    verb::<move_all::MoveArgs>("move", "Move the messages of a queue to another"),
+    verb::<convert::ConvertArgs>("convert", "Convert a document from stdin to stdout"),
+];
+
+/// Does `action`; when that fails because the queue is missing, makes the queue and does it once more.
+fn creating<T>(
+    store: &dyn Store,
+    queue: &QueueName,
+    create: bool,
+    mut action: impl FnMut() -> store::Result<T>,
+) -> store::Result<T> {
+    match action() {
+        Err(store::Error::NoSuchQueue { .. }) if create => {
+            match store.create_queue(queue, &Policy::default(), None) {
+                // Somebody else was faster: as good.
+                Ok(()) | Err(store::Error::QueueExists(_)) => action(),
+                Err(error) => Err(error),
+            }
+        }
+        other => other,
+    }
+}
+
+/// Asks on a terminal before something that cannot be taken back; scripts are not asked.
+fn confirmed(yes: bool, question: &str) -> Result<bool> {
+    use std::io::{BufRead as _, IsTerminal as _};
+    if yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    eprint!("mq: {question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Reads a duration option.
+fn duration(text: &str) -> Result<std::time::Duration, crate::domain::Invalid> {
+    crate::domain::units::parse_duration(text)
+}

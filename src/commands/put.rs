@@ -1,0 +1,170 @@
+//! `mq put`: bytes in, ids out.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+
+use super::feed::{Feeder, Frames, is_interruption};
+use super::streams::{Input, open_file};
+use super::{Context, Outcome, VerbArgs, duration, note};
+use crate::codec::framing::Framing;
+use crate::domain::{Attributes, Durability, MediaType, NewMessage, Priority, QueueName};
+
+/// Add messages to a queue
+///
+/// Without FILE or --message, all of stdin becomes the body of one message, whatever its bytes and however long
+/// it is. Prints the id of each message, one a line, in the order of the input. With durability `full` (the
+/// default) a message whose id was printed survives kill -9 and power loss.
+///
+/// The queue is made if it does not exist.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  date | mq put jobs                                one message from stdin
+  mq put jobs -m 'rebuild' -m 'restart'             two messages, stdin is not touched
+  mq put uploads --type image/png cat.png dog.png   one message per file
+  find / -xdev -print0 | mq put paths --null        one message per path
+  tail -f app.log | mq put log --lines              each line as it comes")]
+pub(crate) struct PutArgs {
+    /// The queue to put to
+    queue: QueueName,
+
+    /// Files to put, one message each (with a framing option: streams of messages); `-` is stdin
+    files: Vec<OsString>,
+
+    /// Put TEXT as a message; can be given several times; stdin is not read
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "files")]
+    message: Vec<OsString>,
+
+    /// Each line is a message
+    #[arg(long, group = "framing", conflicts_with = "message")]
+    lines: bool,
+
+    /// Each NUL-terminated run of bytes is a message
+    #[arg(short = '0', long, group = "framing", conflicts_with = "message")]
+    null: bool,
+
+    /// Each netstring (`5:hello,`) is a message: any bytes, any length
+    #[arg(long, group = "framing", conflicts_with = "message")]
+    length_prefixed: bool,
+
+    /// Each line is an envelope in JSON, as `get --json` writes them: body or body_base64, and if you like
+    /// type, attrs, priority, delay, ttl, reply_to
+    #[arg(long, group = "framing", conflicts_with = "message")]
+    jsonl: bool,
+
+    /// What the body is: a MIME type or a short name, such as json
+    #[arg(short, long = "type", value_name = "TYPE")]
+    media_type: Option<MediaType>,
+
+    /// Attach an attribute; can be given several times
+    #[arg(short, long = "attr", value_name = "NAME=VALUE")]
+    attributes: Vec<String>,
+
+    /// Not deliverable before DUR from now [default: as the queue's policy says]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    delay: Option<Duration>,
+
+    /// 0 to 9; higher ones are delivered first
+    #[arg(short, long, value_name = "0..9", default_value_t)]
+    priority: Priority,
+
+    /// Never delivered after DUR from now
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    ttl: Option<Duration>,
+
+    /// The queue that an answer should be put to
+    #[arg(long, value_name = "QUEUE")]
+    reply_to: Option<QueueName>,
+
+    /// What a printed id promises: full (survives power loss) or none [default: as the queue's policy says]
+    #[arg(long, value_name = "full|none")]
+    durability: Option<Durability>,
+
+    /// Fail if the queue does not exist, instead of making it
+    #[arg(long)]
+    no_create: bool,
+}
+
+impl PutArgs {
+    fn frames(&self) -> Option<Frames> {
+        match (self.lines, self.null, self.length_prefixed, self.jsonl) {
+            (true, ..) => Some(Frames::Bytes(Framing::Lines)),
+            (_, true, ..) => Some(Frames::Bytes(Framing::Null)),
+            (_, _, true, _) => Some(Frames::Bytes(Framing::LengthPrefixed)),
+            (_, _, _, true) => Some(Frames::Envelopes),
+            _ => None,
+        }
+    }
+
+    fn new_message(&self) -> Result<NewMessage> {
+        let mut attributes = Attributes::default();
+        for pair in &self.attributes {
+            attributes.insert_pair(pair)?;
+        }
+        Ok(NewMessage {
+            priority: self.priority,
+            delay: self.delay,
+            ttl: self.ttl,
+            media_type: self.media_type.clone(),
+            attributes,
+            reply_to: self.reply_to.clone(),
+            durability: self.durability,
+        })
+    }
+
+    fn put(&self, feeder: &mut Feeder<'_>, new: &NewMessage) -> Result<()> {
+        if !self.message.is_empty() {
+            for text in &self.message {
+                feeder.add(new.clone(), text.clone().into_vec())?;
+            }
+            return feeder.flush();
+        }
+        let mut input = Input::stdin()?;
+        if self.files.iter().all(|file| file == "-") && std::io::stdin().is_terminal() {
+            note("reading from the terminal; end with Ctrl-D");
+        }
+        match self.frames() {
+            None if self.files.is_empty() => feeder.put_one(new, &mut input),
+            None => feeder.feed_files(&self.files, &mut input),
+            Some(frames) if self.files.is_empty() => feeder.feed(frames, &mut input),
+            Some(frames) => {
+                for path in &self.files {
+                    input.switch_to(if path == "-" { None } else { Some(open_file(path.as_ref())?) });
+                    feeder.feed(frames, &mut input)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// What the messages are called in a count of them.
+    fn unit(&self) -> &'static str {
+        if self.lines { "line" } else { "message" }
+    }
+}
+
+impl VerbArgs for PutArgs {
+    fn run(self, context: &Context) -> Result<Outcome> {
+        let new = self.new_message()?;
+        let store = context.store()?;
+        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &new);
+        let put = self.put(&mut feeder, &new);
+        let count = feeder.put_count();
+        if let Err(error) = &put {
+            let many = self.frames().is_some() || self.files.len() > 1 || self.message.len() > 1;
+            if many || is_interruption(error) {
+                let (unit, verb) = if count == 1 { (self.unit(), "was") } else { (self.unit(), "were") };
+                let plural = if count == 1 { "" } else { "s" };
+                note(format_args!("{count} {unit}{plural} {verb} put to '{}' before this:", self.queue));
+            }
+        }
+        put?;
+        feeder.finish()?;
+        Ok(Outcome::Done)
+    }
+}

@@ -1,0 +1,306 @@
+//! The user's own streams and files: stdin with its signals, stdout in raw bytes, files named in arguments.
+//!
+//! Invariants: nothing is buffered behind a write that was reported as done; an interruption is seen as soon as
+//! it comes, also while a read would block.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// Stdout could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub(crate) struct StdoutError(#[source] pub(crate) io::Error);
+
+/// A signal came that asks the program to end.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted {
+    /// Which.
+    pub(crate) signal: i32,
+}
+
+/// A file of the user's could not be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}")]
+pub(crate) struct FileError {
+    action: &'static str,
+    path: String,
+    source: io::Error,
+}
+
+/// The exact bytes of a file descriptor: std's own stdout looks for newlines and flushes at each.
+pub(crate) struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(rustix::io::write(rustix::stdio::stdout(), bytes)?)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Stdout {
+    /// Makes what was written durable, if stdout is a file: a message must not be deleted for good while its
+    /// body is only in memory.
+    pub(crate) fn sync_if_file() -> io::Result<()> {
+        let stdout = rustix::stdio::stdout();
+        let stat = rustix::fs::fstat(stdout)?;
+        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+            rustix::fs::fsync(stdout)?;
+        }
+        Ok(())
+    }
+}
+
+/// Notices of SIGINT, SIGTERM and SIGHUP, in a form that can be polled.
+pub(crate) struct Signals {
+    bell: UnixStream,
+    last: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// Starts to catch them instead of dying of them.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let (bell, ringer) = UnixStream::pair()?;
+        let last = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            // The number first: who hears the bell finds it set.
+            signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
+            signal_hook::low_level::pipe::register(signal, ringer.try_clone()?)?;
+        }
+        bell.set_nonblocking(true)?;
+        Ok(Self { bell, last })
+    }
+
+    /// The signal that came, if one did.
+    pub(crate) fn pending(&self) -> Option<Interrupted> {
+        let signal = i32::try_from(self.last.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)?;
+        Some(Interrupted { signal })
+    }
+
+    /// Forgets the signal that came, to wait for the next.
+    pub(crate) fn take(&self) -> Option<Interrupted> {
+        let pending = self.pending();
+        self.last.store(0, Ordering::SeqCst);
+        let mut sink = [0; 64];
+        while matches!((&self.bell).read(&mut sink), Ok(n) if n > 0) {}
+        pending
+    }
+
+    /// What to poll.
+    pub(crate) fn bell(&self) -> &UnixStream {
+        &self.bell
+    }
+}
+
+/// What came of waiting for input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// So many bytes.
+    Bytes(usize),
+    /// The end.
+    End,
+    /// Nothing in the time that was given.
+    Silence,
+}
+
+/// Stdin, or a file in its place.
+pub(crate) struct Input {
+    file: Option<File>,
+    signals: Signals,
+}
+
+impl Input {
+    /// Stdin.
+    pub(crate) fn stdin() -> io::Result<Self> {
+        Ok(Self { file: None, signals: Signals::catch()? })
+    }
+
+    /// Reads from `file` from now on, or from stdin.
+    pub(crate) fn switch_to(&mut self, file: Option<File>) {
+        self.file = file;
+    }
+
+    /// Waits for bytes, for an hour or for `at_most`. A signal is an error that carries [`Interrupted`].
+    pub(crate) fn arrive(&mut self, buffer: &mut [u8], at_most: Option<Duration>) -> io::Result<Arrival> {
+        loop {
+            if let Some(interrupted) = self.signals.pending() {
+                return Err(io::Error::other(interrupted));
+            }
+            let timeout = at_most.map(Timespec::try_from).transpose().map_err(io::Error::other)?;
+            let stdin = rustix::stdio::stdin();
+            let source = self.file.as_ref().map_or(stdin, std::os::fd::AsFd::as_fd);
+            let mut fds = [PollFd::new(&source, PollFlags::IN), PollFd::new(&self.signals.bell, PollFlags::IN)];
+            match poll(&mut fds, timeout.as_ref()) {
+                Ok(0) => return Ok(Arrival::Silence),
+                Ok(_) if fds[0].revents().is_empty() => {}
+                Ok(_) => match rustix::io::read(source, &mut *buffer) {
+                    Ok(0) => return Ok(Arrival::End),
+                    Ok(n) => return Ok(Arrival::Bytes(n)),
+                    Err(Errno::INTR | Errno::AGAIN) => {}
+                    Err(error) => return Err(error.into()),
+                },
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.arrive(buffer, None)? {
+            Arrival::Bytes(n) => Ok(n),
+            Arrival::End | Arrival::Silence => Ok(0),
+        }
+    }
+}
+
+/// The signal inside an error, if that is what it is about.
+pub(crate) fn interruption(error: &(dyn std::error::Error + 'static)) -> Option<Interrupted> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(interrupted) = error.downcast_ref::<Interrupted>() {
+            return Some(*interrupted);
+        }
+        // An io::Error shows its inner error's source, not the inner error itself.
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && let Some(inner) = io.get_ref().and_then(|inner| inner.downcast_ref::<Interrupted>())
+        {
+            return Some(*inner);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// Opens a file that the user named, for reading. A directory is refused.
+#[allow(clippy::disallowed_methods)] // The user's own file, not the spool's.
+pub(crate) fn open_file(path: &Path) -> Result<File, FileError> {
+    let failed = |source| FileError { action: "read", path: path.display().to_string(), source };
+    let file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.is_dir() {
+        return Err(failed(io::ErrorKind::IsADirectory.into()));
+    }
+    Ok(file)
+}
+
+/// Opens a file that the user named, to be written from its start.
+#[allow(clippy::disallowed_methods)] // The user's own file, not the spool's.
+pub(crate) fn create_file(path: &Path) -> Result<File, FileError> {
+    File::create(path).map_err(|source| FileError { action: "write", path: path.display().to_string(), source })
+}
+
+/// Opens a descriptor that the caller's shell has opened, by number.
+#[allow(clippy::disallowed_methods)] // The user's own descriptor, not the spool's.
+pub(crate) fn open_descriptor(number: u32) -> Result<File, FileError> {
+    let path = format!("/dev/fd/{number}");
+    std::fs::OpenOptions::new().append(true).open(&path).map_err(|source| FileError {
+        action: "write to file descriptor",
+        path: number.to_string(),
+        source,
+    })
+}
+
+/// Where bodies go.
+pub(crate) enum Output {
+    /// Stdout.
+    Stdout(Stdout),
+    /// A file that gets its name when it is whole.
+    New(Box<tempfile::NamedTempFile>, PathBuf),
+    /// A file under its own name: a new one that was whole once, or something that is no plain file.
+    Named(File, PathBuf),
+}
+
+fn write_failed(path: &Path, source: io::Error) -> FileError {
+    FileError { action: "write", path: path.display().to_string(), source }
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+impl Output {
+    /// Stdout, or the file `path`.
+    pub(crate) fn to(path: Option<&Path>) -> Result<Self, FileError> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let Some(path) = path else { return Ok(Self::Stdout(Stdout)) };
+        #[allow(clippy::disallowed_methods)] // The user's own file, not the spool's.
+        let is_special = std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+        if is_special {
+            // A FIFO, a device: not to be replaced by a file. (A directory fails, and says so.)
+            return Ok(Self::Named(create_file(path)?, path.to_owned()));
+        }
+        let file = tempfile::Builder::new()
+            .prefix(".mq-")
+            .permissions(std::fs::Permissions::from_mode(0o666))
+            .tempfile_in(dir_of(path))
+            .map_err(|source| write_failed(path, source))?;
+        Ok(Self::New(Box::new(file), path.to_owned()))
+    }
+
+    /// Gives a new file its name; with `durable`, makes what was written survive a power cut, because it is
+    /// about to be deleted where it came from.
+    pub(crate) fn finish(&mut self, durable: bool) -> anyhow::Result<()> {
+        match std::mem::replace(self, Self::Stdout(Stdout)) {
+            Self::Stdout(Stdout) => {
+                if durable {
+                    Stdout::sync_if_file().map_err(StdoutError)?;
+                }
+            }
+            Self::New(file, path) => {
+                let failed = |source| write_failed(&path, source);
+                if durable {
+                    file.as_file().sync_all().map_err(failed)?;
+                }
+                let file = file.persist(&path).map_err(|error| failed(error.error))?;
+                if durable {
+                    use rustix::fs::{Mode, OFlags};
+                    let dir = rustix::fs::open(dir_of(&path), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+                    dir.and_then(rustix::fs::fsync).map_err(|error| failed(error.into()))?;
+                }
+                *self = Self::Named(file, path);
+            }
+            Self::Named(file, path) => {
+                if durable && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+                    file.sync_all().map_err(|source| write_failed(&path, source))?;
+                }
+                *self = Self::Named(file, path);
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of writing here, by its own name.
+    pub(crate) fn failed(&self, source: io::Error) -> anyhow::Error {
+        match self {
+            Self::Stdout(_) => StdoutError(source).into(),
+            Self::New(_, path) | Self::Named(_, path) => write_failed(path, source).into(),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stdout(stdout) => stdout.write(bytes),
+            Self::New(file, _) => file.write(bytes),
+            Self::Named(file, _) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
