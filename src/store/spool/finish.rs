@@ -146,21 +146,11 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             results.push(deleted);
         }
         for (dir, whose) in &unsynced {
-            let synced = self.fs.sync_dir(dir);
-            for at in whose {
-                // A directory that is gone was empty, and whoever removed it did so after these deletes: its
-                // own removal is what has to reach the disk, or the names would come back with it.
-                results[*at] = match &synced {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        let above = dir.parent().unwrap_or(dir);
-                        self.fs.sync_dir(above).at("sync", above)
-                    }
-                    Err(error) => {
-                        let source = io::Error::new(error.kind(), error.to_string());
-                        Err(Error::Io { action: "sync", path: dir.clone(), source })
-                    }
-                    Ok(()) => Ok(()),
-                };
+            if let Err(error) = self.sync_deletes(dir) {
+                for at in whose {
+                    let source = io::Error::new(error.kind(), error.to_string());
+                    results[*at] = Err(Error::Io { action: "sync", path: dir.clone(), source });
+                }
             }
             if let Some((queue, _)) = whose.first().and_then(|at| queues.get(&receipts[*at].queue)) {
                 queue.tidy_claim_dir(&receipts[whose[0]], dir);

@@ -40,6 +40,19 @@ pub struct Status {
     pub modified: UnixMillis,
 }
 
+/// What a power cut can do to names that were changed and not synced. A property of the file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Changes reach the disk in the order in which they were made, a rename as one of them: a sync of any
+    /// directory makes all that came before it durable.
+    Ordered,
+    /// A rename survives whole or not at all, but a sync of a directory is about that directory alone: of a
+    /// file that was moved there and then removed, the old name may come back.
+    Whole,
+    /// Bare POSIX: any of the changes may survive without any of the others, the two halves of a rename too.
+    Bare,
+}
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -118,9 +131,10 @@ pub trait Fs {
     /// Makes the bytes of all `files` and the entries of all `dirs` durable, in whatever order. `root` is a
     /// directory of the same file system that was opened before the first of the files was written.
     fn sync_many(&self, root: &Self::File, files: &[PathBuf], dirs: &[PathBuf]) -> io::Result<()>;
-    /// Whether a rename in the file system of `path` survives a power cut whole or not at all, and in order
-    /// with what was made durable before it.
-    fn renames_are_whole(&self, path: &Path) -> bool;
+    /// Makes all that was done in the file system of `dir` durable.
+    fn sync_file_system(&self, dir: &Path) -> io::Result<()>;
+    /// What a power cut can do to names in the file system of `path`.
+    fn names(&self, path: &Path) -> Names;
 
     /// Makes what [`Fs::ring`] and [`Fs::open_bell`] work on.
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()>;

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use self::fs::{Access, FileHandle, Fs, Kind, RealFs};
+use self::fs::{Access, FileHandle, Fs, Kind, Names, RealFs};
 use self::layout::Layout;
 use super::{
     At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Listed, Peeked, Result, Stat, Store, Watch, Which,
@@ -43,7 +43,7 @@ mod record;
 mod sequence;
 mod sweep;
 
-/// How a put becomes durable; which of the two is right is the file system's to say ([`Fs::renames_are_whole`]).
+/// How a put becomes durable; which of the two is right is the file system's to say ([`Fs::names`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// The message is durable as a complete temporary; after a power cut it is there or already published,
@@ -75,7 +75,7 @@ pub struct Spool<F: Fs = RealFs, C: Clock = SystemClock> {
     root: PathBuf,
     fs: F,
     clock: C,
-    order: OnceLock<Order>,
+    names: OnceLock<Names>,
 }
 
 impl Spool {
@@ -90,7 +90,7 @@ impl Spool {
 impl<F: Fs, C: Clock> Spool<F, C> {
     /// As [`Spool::open`], on another file system or by another clock.
     pub fn open_with(root: impl Into<PathBuf>, fs: F, clock: C) -> Result<Self> {
-        let spool = Self { root: root.into(), fs, clock, order: OnceLock::new() };
+        let spool = Self { root: root.into(), fs, clock, names: OnceLock::new() };
         spool.check_format()?;
         Ok(spool)
     }
@@ -99,7 +99,11 @@ impl<F: Fs, C: Clock> Spool<F, C> {
     /// system would not choose.
     #[must_use]
     pub fn with_order(self, order: Order) -> Self {
-        Self { order: OnceLock::from(order), ..self }
+        let names = match order {
+            Order::RollForward => Names::Ordered,
+            Order::Classical => Names::Bare,
+        };
+        Self { names: OnceLock::from(names), ..self }
     }
 
     /// Where the spool is.
@@ -109,9 +113,28 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// Which order is in force on this spool's file system.
     pub fn order(&self) -> Order {
-        *self
-            .order
-            .get_or_init(|| if self.fs.renames_are_whole(&self.root) { Order::RollForward } else { Order::Classical })
+        match self.names() {
+            Names::Ordered | Names::Whole => Order::RollForward,
+            Names::Bare => Order::Classical,
+        }
+    }
+
+    fn names(&self) -> Names {
+        *self.names.get_or_init(|| self.fs.names(&self.root))
+    }
+
+    /// Makes it durable that files were deleted from `dir`, also where they had been moved there unsynced.
+    fn sync_deletes(&self, dir: &Path) -> io::Result<()> {
+        if self.names() == Names::Whole {
+            return self.fs.sync_file_system(&self.root);
+        }
+        match self.fs.sync_dir(dir) {
+            // Emptied and removed by somebody since: its own removal is what has to reach the disk.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                dir.parent().map_or(Ok(()), |above| self.fs.sync_dir(above))
+            }
+            other => other,
+        }
     }
 
     /// Whether there is a spool. What is there and is not one is an error.

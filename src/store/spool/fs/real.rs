@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::super::lock;
-use super::{Access, Bell, FileHandle, Fs, Kind, Status};
+use super::{Access, Bell, FileHandle, Fs, Kind, Names, Status};
 use crate::domain::UnixMillis;
 
 /// Below this many files, syncing each is cheaper than a sync of the whole file system.
@@ -253,8 +253,13 @@ impl Fs for RealFs {
         dirs.iter().try_for_each(|dir| self.sync_dir(dir))
     }
 
-    fn renames_are_whole(&self, path: &Path) -> bool {
-        renames_are_whole(path).unwrap_or(false)
+    fn sync_file_system(&self, dir: &Path) -> io::Result<()> {
+        let dir = self.open_dir(dir)?;
+        Ok(retry_on_intr(|| rustix::fs::syncfs(&dir.0))?)
+    }
+
+    fn names(&self, path: &Path) -> Names {
+        names(path).unwrap_or(Names::Bare)
     }
 
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()> {
@@ -345,13 +350,16 @@ fn dirty_kib() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// The table of file systems on which a rename is journaled as one transaction. Everything that is not in
-/// it is taken for bare POSIX, where a power cut may leave both names, either, or neither.
-fn renames_are_whole(path: &Path) -> io::Result<bool> {
+/// The table of file systems by what they do to names. Everything that is not in it is taken for bare POSIX.
+///
+/// Btrfs is a case of its own: its log holds what a directory's sync needs and no more, so that a delete which
+/// syncs the directory it deletes from came back in `ready/` when the claim before it had not been committed
+/// (seen in images of a disk at that moment).
+fn names(path: &Path) -> io::Result<Names> {
     const EXT: u32 = 0xef53;
-    const WHOLE: [u32; 6] = [
+    const BTRFS: u32 = 0x9123_683e;
+    const ORDERED: [u32; 5] = [
         0x5846_5342, // XFS
-        0x9123_683e, // Btrfs
         0xca45_1a4e, // bcachefs
         0x2fc1_2fc1, // ZFS
         0x0102_1994, // tmpfs: nothing survives a power cut, so nothing survives it in halves
@@ -360,7 +368,12 @@ fn renames_are_whole(path: &Path) -> io::Result<bool> {
     // The type's width differs between architectures; the magic numbers have 32 bits.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let magic = rustix::fs::statfs(path)?.f_type as u32;
-    Ok(if magic == EXT { ext_has_journal(path)? } else { WHOLE.contains(&magic) })
+    Ok(match magic {
+        BTRFS => Names::Whole,
+        EXT if ext_has_journal(path)? => Names::Ordered,
+        magic if ORDERED.contains(&magic) => Names::Ordered,
+        _ => Names::Bare,
+    })
 }
 
 /// ext2, ext3 and ext4 share a magic number, and ext4 can be made without a journal. The kernel tells who
