@@ -55,6 +55,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) => failed(error),
         };
         self.spool.remove_tree(&dir);
+        if self.is_classical(durability) {
+            let _ = self.fs().sync_dir(&self.layout.tmp());
+        }
         self.sweep_in_passing(Thoroughness::Little, &policy);
         outcome
     }

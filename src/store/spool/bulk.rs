@@ -38,7 +38,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             })?;
             self.sync_emptied(&dir, durability)?;
             if dir != self.layout.held() {
-                let _ = self.fs().rmdir(&dir);
+                self.remove_dir(&dir);
             }
         }
         Ok(deleted)
@@ -68,7 +68,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for (state, dir) in self.dated_dirs()? {
             if matches!(state, State::Delayed { .. }) {
                 self.visit_dir(&dir, &mut |name, path| move_one(state, name, path))?;
-                let _ = self.fs().rmdir(&dir);
+                self.remove_dir(&dir);
             }
         }
         Ok(moved)

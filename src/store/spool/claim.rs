@@ -135,7 +135,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             if tidy && !is_tail {
                 // Not empty, or gone already: both are as good. A putter who loses it makes it again.
-                let _ = self.fs().rmdir(&child);
+                self.remove_dir(&child);
             }
         }
         Ok(ControlFlow::Continue(()))

@@ -121,7 +121,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if let State::Claimed { until } = state_of_claim(receipt.place)
             && until.0 > self.now().floor_seconds().0 + UNTIL_IS_FAR_S
         {
-            let _ = self.fs().rmdir(dir);
+            self.remove_dir(dir);
         }
     }
 }

@@ -195,6 +195,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
+    /// Removes a directory if it is empty. On bare POSIX durably: a name that comes back could stand for what
+    /// the file system has made out of the directory's place since.
+    pub(super) fn remove_dir(&self, dir: &Path) {
+        if self.fs().rmdir(dir).is_ok() && self.spool.order() == super::Order::Classical {
+            let _ = self.fs().sync_dir(parent(dir));
+        }
+    }
+
     /// Shows every message file directly in `dir`; none if it is not there.
     pub(super) fn scan_messages(
         &self,

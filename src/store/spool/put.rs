@@ -4,7 +4,7 @@
 //! 2. Write the header's room, the body, then the header; sync the file. Where renames are whole, sync
 //!    `tmp/` too: from here on the message is durable, for whoever finds it complete publishes it.
 //! 3. Take a number; rename into `ready/` (or `delayed/`), making what directories are missing.
-//! 4. Elsewhere, sync the directory that got the name: from here on it is durable.
+//! 4. Elsewhere, sync the directory that got the name: from here on it is durable. Then the one that lost it.
 //! 5. Ring.
 //!
 //! A put that fails anywhere removes its temporary; one that dies leaves it to the sweep. A sync that fails
@@ -105,6 +105,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 let _ = self.fs().unlink(&to);
                 return Err(error);
             }
+            // The old name too, or it could come back and stand for whatever has the file's place by then. The
+            // message is safe already, so a failure here is none of the put's.
+            let _ = self.fs().sync_dir(&self.layout.tmp());
         }
         if state == State::Ready {
             self.ring(1);

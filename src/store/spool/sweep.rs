@@ -3,6 +3,8 @@
 //! Expired claims return under their own number, so to the head of the queue, or go to the dead letters;
 //! delayed messages that are due become ready; held claims whose lock can be taken have lost their holder;
 //! a complete temporary whose writer is gone *is* a message and is published, an incomplete one is removed.
+//! (In the classical order every temporary of a dead writer is removed: the promise is given only when the
+//! published name is durable, and a temporary's name can come back after that.)
 //!
 //! Invariants: after a sweep nothing due is left over (I7) unless there was more than it may do at once, and
 //! then the next one goes on; two sweepers at once do no harm, since each step is one move that one of them
@@ -17,7 +19,7 @@ use super::fs::{Access, FileHandle, Fs};
 use super::layout::parse_name;
 use super::moves::Moved;
 use super::record::{Opened, ReadError};
-use super::{Kind, Queue};
+use super::{Kind, Order, Queue};
 use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
 use crate::domain::{Clock, Durability, MessageId, MessageName, Policy};
 use crate::store::{Error, Notice, Result, Store as _};
@@ -114,7 +116,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.sweep_one(state, event, &name, &path, policy, swept)?;
         }
         // Not empty when there was more than this sweep may do, or something that is not ours.
-        let _ = self.fs().rmdir(&dir);
+        self.remove_dir(&dir);
         Ok(())
     }
 
@@ -204,6 +206,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     fn sweep_temporary(&self, id: MessageId, path: &Path, policy: &Policy, swept: &mut Swept) -> Result<()> {
         let Ok(file) = self.fs().open(path, Access::ReadWrite) else { return Ok(()) };
         if !file.try_lock().unwrap_or(false) {
+            return Ok(());
+        }
+        if self.spool.order() == Order::Classical {
+            // Its name may have come back with a power cut after it was published, and the message may be
+            // deleted by now. Nobody was promised anything by a temporary in this order.
+            let _ = self.fs().unlink(path);
             return Ok(());
         }
         let (message, file) = match Opened::new(file).and_then(Opened::check) {
