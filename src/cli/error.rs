@@ -44,7 +44,7 @@ fn hint(error: &anyhow::Error) -> Option<String> {
         return Some(hint);
     }
     match exit::status(error) {
-        exit::TRY_LATER => Some("free some space and try again; get and delete still work".to_owned()),
+        exit::TRY_LATER => Some("free some space, or take messages out of the queue, and try again".to_owned()),
         exit::PERMISSION => Some("check who owns the path, or name another spool with --spool".to_owned()),
         exit::NOT_FOUND | exit::DATA | exit::USAGE => None,
         _ => None,

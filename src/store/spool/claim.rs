@@ -84,8 +84,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn claim_ready(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
         self.visit_ready(true, &mut |name, path| {
-            if let Some(delivery) = self.claim_one(name, path, request.visibility, policy, &mut claims.notices)? {
-                claims.deliveries.push(delivery);
+            match self.claim_one(name, path, request.visibility, policy, &mut claims.notices) {
+                Ok(Some(delivery)) => claims.deliveries.push(delivery),
+                Ok(None) => {}
+                // On a full disk a directory of claims cannot grow: what fits is handed out, and finishing it
+                // makes room for the next.
+                Err(Error::Io { source, .. }) if is_out_of_space(&source) && !claims.deliveries.is_empty() => {
+                    return Ok(ControlFlow::Break(()));
+                }
+                Err(error) => return Err(error),
             }
             let enough = claims.deliveries.len() >= request.most;
             Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
