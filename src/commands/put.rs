@@ -58,7 +58,7 @@ pub(crate) struct PutArgs {
     jsonl: bool,
 
     /// What the body is: a MIME type or a short name, such as json
-    #[arg(short, long = "type", value_name = "TYPE")]
+    #[arg(short = 't', long = "type", value_name = "TYPE")]
     media_type: Option<MediaType>,
 
     /// Attach an attribute; can be given several times

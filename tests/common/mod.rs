@@ -1,0 +1,151 @@
+//! What several test programs need: the binary, a place for spools, file systems of their own.
+
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::disallowed_methods)] // Each program uses a part; these are the tests' own files.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// The program under test.
+pub fn mq_bin() -> PathBuf {
+    assert_cmd::cargo::cargo_bin!("mq").to_path_buf()
+}
+
+/// `mq --spool SPOOL ARGS…`
+pub fn mq(spool: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(mq_bin());
+    command.arg("--spool").arg(spool).args(args).stdin(Stdio::null());
+    command
+}
+
+/// Runs `mq`; the output, whatever the status.
+pub fn run(spool: &Path, args: &[&str]) -> Output {
+    mq(spool, args).output().expect("mq runs")
+}
+
+/// Runs `mq`, which must end with `status`; its stdout.
+#[track_caller]
+pub fn expect(spool: &Path, args: &[&str], status: i32) -> Vec<u8> {
+    let output = run(spool, args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "mq {args:?} said: {stderr}");
+    output.stdout
+}
+
+/// A directory for a spool, in memory where there is such a place.
+pub fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let builder = || tempfile::Builder::new().prefix("mq-test-").to_owned();
+    builder().tempdir_in(memory).or_else(|_| builder().tempdir()).expect("a temporary directory")
+}
+
+/// Waits until `done` says so; fails the test after a generous time.
+#[track_caller]
+pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !done() {
+        assert!(Instant::now() < end, "{what} did not happen in 30 s");
+        std::thread::sleep(Duration::from_millis(5)); // Between two looks at a condition, not for it.
+    }
+}
+
+/// Whether a program can be run.
+pub fn has(program: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+            || ["/sbin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join(program).is_file())
+    })
+}
+
+/// Says why a test does not run here.
+pub fn skipped(needs: &str) {
+    eprintln!("skipped: needs {needs}");
+}
+
+/// A file system in a file, mounted through a loop device, gone at the end.
+pub struct Image {
+    dir: tempfile::TempDir,
+    kind: &'static str,
+    is_mounted: bool,
+}
+
+impl Image {
+    /// Makes and mounts one of `kind` (`ext4`, `ext4-without-journal`, `xfs`, `btrfs`); `None`, said on stderr,
+    /// where that is not possible.
+    pub fn new(kind: &'static str, size: &str) -> Option<Self> {
+        let (mkfs, args): (&str, &[&str]) = match kind {
+            "ext4" => ("mkfs.ext4", &["-q", "-F", "-m", "0"]),
+            "ext4-without-journal" => ("mkfs.ext4", &["-q", "-F", "-m", "0", "-O", "^has_journal"]),
+            "xfs" => ("mkfs.xfs", &["-q"]),
+            "btrfs" => ("mkfs.btrfs", &["-q"]),
+            other => panic!("no file system {other}"),
+        };
+        if !has(mkfs) {
+            skipped(mkfs);
+            return None;
+        }
+        // On the disk, not in memory: loop devices on tmpfs behave differently when they are full.
+        let dir = tempfile::Builder::new().prefix("mq-image-").tempdir().expect("a temporary directory");
+        let image = Self { dir, kind, is_mounted: false };
+        let made = quiet(Command::new("truncate").arg("-s").arg(size).arg(image.file()))
+            && quiet(Command::new(mkfs).args(args).arg(image.file()));
+        std::fs::create_dir(image.root()).expect("a mount point");
+        let mut image = image;
+        if !made || !image.mount() {
+            skipped("root and loop devices");
+            return None;
+        }
+        Some(image)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    /// Where it is mounted.
+    pub fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    pub fn spool(&self) -> PathBuf {
+        self.root().join("spool")
+    }
+
+    fn mount(&mut self) -> bool {
+        // A copy of an XFS has the same UUID as its original.
+        let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
+        self.is_mounted = quiet(Command::new("mount").args(["-o", options]).arg(self.file()).arg(self.root()));
+        self.is_mounted
+    }
+
+    pub fn remount(&self, options: &str) -> bool {
+        quiet(Command::new("mount").args(["-o", options]).arg(self.root()))
+    }
+
+    /// What the disk holds at this moment, as a machine would find it after a power cut: mounted, and repaired
+    /// first where there is no journal that does it.
+    pub fn after_a_power_cut(&self) -> Self {
+        let dir = tempfile::Builder::new().prefix("mq-crash-").tempdir().expect("a temporary directory");
+        let mut copy = Self { dir, kind: self.kind, is_mounted: false };
+        assert!(quiet(Command::new("cp").arg("--sparse=always").arg(self.file()).arg(copy.file())));
+        if self.kind == "ext4-without-journal" {
+            quiet(Command::new("fsck.ext4").args(["-f", "-y"]).arg(copy.file()));
+        }
+        std::fs::create_dir(copy.root()).expect("a mount point");
+        assert!(copy.mount(), "the image does not mount");
+        copy
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        if self.is_mounted {
+            quiet(Command::new("umount").arg(self.root()));
+        }
+    }
+}
+
+/// Runs a tool; whether it was content.
+pub fn quiet(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}
