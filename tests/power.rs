@@ -73,7 +73,11 @@ impl Acknowledged {
             }
             15 => {
                 if let Some((receipt, _)) = self.take_claim(dice) {
-                    expect(spool, &["release", &receipt, "--delay", ["0s", "1h"][usize::try_from(dice.below(2)).unwrap()]], 0);
+                    expect(
+                        spool,
+                        &["release", &receipt, "--delay", ["0s", "1h"][usize::try_from(dice.below(2)).unwrap()]],
+                        0,
+                    );
                 }
             }
             _ => {

@@ -1,0 +1,276 @@
+//! Many real processes at once, killed at random, and calls to the system that fail: nothing is lost (I1), nothing
+//! has two holders (I2), nothing is torn (I3), every failure is told (I9).
+
+#![allow(missing_docs, clippy::disallowed_methods)] // The tests' own files.
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{eventually, expect, has, mq, mq_bin, run, scratch, skipped};
+
+fn put_numbered(spool: &Path, queue: &str, count: usize) {
+    let mut child = mq(spool, &["put", queue, "--lines"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    for n in 0..count {
+        writeln!(stdin, "message {n}").unwrap();
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// The paths of a whole tree, through a queue and back, byte for byte.
+#[test]
+fn i3_every_path_of_a_tree_comes_back() {
+    let dir = scratch();
+    let found = Command::new("find").args(["/usr", "-xdev", "-print0"]).output().unwrap().stdout;
+    assert!(found.len() > 10_000, "no tree worth the name");
+    let mut put =
+        mq(dir.path(), &["put", "paths", "--null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (put.stdin.take().unwrap(), put.stdout.take().unwrap());
+    let bytes = found.clone();
+    let feeder = std::thread::spawn(move || stdin.write_all(&bytes).unwrap());
+    let mut ids = String::new();
+    stdout.read_to_string(&mut ids).unwrap();
+    feeder.join().unwrap();
+    assert!(put.wait().unwrap().success());
+    let paths = found.iter().filter(|byte| **byte == 0).count();
+    assert_eq!(ids.lines().collect::<BTreeSet<_>>().len(), paths, "an id for each");
+    let back = expect(dir.path(), &["get", "paths", "--count", "all", "--null", "--delete"], 0);
+    assert!(back == found, "what came back is not what was put");
+    expect(dir.path(), &["get", "paths"], 1);
+    eprintln!("{paths} paths put and received");
+}
+
+/// What a cron job would do, eight times at once: every message is handled by exactly one of them.
+#[test]
+fn i2_eight_copies_of_a_script_lose_and_double_nothing() {
+    const SCRIPT: &str = "
+        while mq get q --receipt-file r.$1 >body.$1 2>/dev/null; do
+            cat body.$1 >>handled.$1
+            mq delete --receipt-file r.$1 || exit 9
+        done
+        test $? -ne 9";
+    let dir = scratch();
+    put_numbered(&dir.path().join("spool"), "q", 400);
+    // The bodies have no newline of their own.
+    let script = SCRIPT.replace("cat body.$1", "{ cat body.$1; echo; }");
+    let path = format!("{}:{}", mq_bin().parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let copies: Vec<_> = (0..8)
+        .map(|n| {
+            Command::new("sh")
+                .args(["-c", &script, "sh", &n.to_string()])
+                .current_dir(dir.path())
+                .env("PATH", &path)
+                .env("MQ_SPOOL", dir.path().join("spool"))
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut copy in copies {
+        assert!(copy.wait().unwrap().success());
+    }
+    let mut handled: BTreeMap<String, usize> = BTreeMap::new();
+    for n in 0..8 {
+        let text = std::fs::read_to_string(dir.path().join(format!("handled.{n}"))).unwrap_or_default();
+        text.lines().for_each(|line| *handled.entry(line.to_owned()).or_default() += 1);
+    }
+    let want: BTreeMap<String, usize> = (0..400).map(|n| (format!("message {n}"), 1)).collect();
+    assert_eq!(handled, want);
+    let stat: serde_json::Value =
+        serde_json::from_slice(&expect(&dir.path().join("spool"), &["stat", "q", "--json"], 0)).unwrap();
+    assert_eq!((&stat["ready"], &stat["claimed"]), (&0.into(), &0.into()));
+}
+
+/// Senders and receivers under random SIGKILL. What a sender was told is delivered; what was deleted is not
+/// delivered again; what nobody put never appears.
+#[test]
+fn i1_i3_i4_random_kills_lose_nothing() {
+    let dir = scratch();
+    let spool = dir.path().join("spool");
+    expect(&spool, &["create", "q", "visibility=1s"], 0);
+    let end = Instant::now() + Duration::from_secs(8);
+    let (mut kills, mut round) = (0, 0_u32);
+    let mut acknowledged: BTreeSet<String> = BTreeSet::new();
+    let mut received: BTreeMap<String, u32> = BTreeMap::new();
+    let take = |bytes: &[u8], received: &mut BTreeMap<String, u32>| {
+        for line in String::from_utf8_lossy(bytes).lines() {
+            // The last line of one that was killed may be torn; its message is not deleted then.
+            if let Ok(envelope) = serde_json::from_str::<serde_json::Value>(line) {
+                let (id, body) = (envelope["id"].as_str().unwrap(), envelope["body"].as_str().unwrap());
+                assert!(body.starts_with("body of ") && body.ends_with(" whole"), "I3: torn: {body:?}");
+                *received.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+    };
+    while Instant::now() < end {
+        round += 1;
+        let lines: String = (0..40).map(|n| format!("body of {round}-{n} whole\n")).collect();
+        let mut put = mq(&spool, &["put", "q", "--lines"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdin = put.stdin.take().unwrap();
+        let feeder = std::thread::spawn(move || drop(stdin.write_all(lines.as_bytes())));
+        let mut get = mq(&spool, &["get", "q", "--count", "30", "--json", "--delete"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Killed after a time that walks through all that they do.
+        std::thread::sleep(Duration::from_micros(u64::from(round * 137 % 9000)));
+        for child in [&mut put, &mut get] {
+            kills += u32::from(child.try_wait().unwrap().is_none());
+            let _ = child.kill();
+        }
+        let put = put.wait_with_output().unwrap();
+        acknowledged
+            .extend(String::from_utf8_lossy(&put.stdout).lines().filter(|id| id.len() == 36).map(str::to_owned));
+        take(&get.wait_with_output().unwrap().stdout, &mut received);
+        feeder.join().unwrap();
+    }
+    eventually("the last message", || {
+        let got = run(&spool, &["get", "q", "--count", "all", "--json", "--delete"]);
+        take(&got.stdout, &mut received);
+        let stat: serde_json::Value = serde_json::from_slice(&expect(&spool, &["stat", "q", "--json"], 0)).unwrap();
+        ["ready", "claimed", "held", "delayed"].iter().all(|state| stat[state] == 0)
+    });
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !received.contains_key(*id)).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    let stat: serde_json::Value = serde_json::from_slice(&expect(&spool, &["stat", "q", "--json"], 0)).unwrap();
+    assert_eq!((&stat["corrupt"], &stat["strays"]), (&0.into(), &0.into()));
+    let twice = received.values().filter(|n| **n > 1).count();
+    eprintln!("{round} rounds, {kills} kills, {} acknowledged, lost 0, delivered twice {twice}", acknowledged.len());
+    assert!(kills > 50, "only {kills} were killed in time");
+}
+
+/// The claim of a command outlives mq, and ends with the command.
+#[test]
+fn i2_a_held_claim_lives_as_long_as_its_command() {
+    let dir = scratch();
+    let spool = dir.path().join("spool");
+    let (started, go_on) = (dir.path().join("started"), dir.path().join("go-on"));
+    expect(&spool, &["put", "q", "-m", "the body"], 0);
+    assert!(common::quiet(Command::new("mkfifo").arg(&go_on)));
+    let script = format!("cat >{0}.tmp; mv {0}.tmp {0}; read x <{1}", started.display(), go_on.display());
+    let mut holder = mq(&spool, &["get", "q", "--", "sh", "-c", &script]).spawn().unwrap();
+    eventually("the command's start", || started.exists());
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // mq is dead, its command is not.
+    expect(&spool, &["get", "q"], 1);
+    std::fs::write(&go_on, "\n").unwrap();
+    eventually("the end of the claim", || run(&spool, &["get", "q", "--delete"]).stdout == b"the body");
+}
+
+/// Every sync that a put makes is made to fail, one after the other.
+#[test]
+fn i9_a_failing_sync_is_a_failed_put_and_leaves_nothing() {
+    if !has("strace") {
+        return skipped("strace");
+    }
+    // Both orders, if the machine has a file system for each.
+    for dir in [scratch(), tempfile::tempdir().unwrap()] {
+        let spool = dir.path().join("spool");
+        expect(&spool, &["create", "q"], 0);
+        let mut failed = 0;
+        for nth in 1..10 {
+            let log = dir.path().join("log");
+            let inject = format!("inject=fsync,fdatasync,syncfs:error=EIO:when={nth}");
+            let output = Command::new("strace")
+                .args(["-qq", "-o", log.to_str().unwrap(), "-e", "trace=fsync,fdatasync,syncfs", "-e", &inject])
+                .arg(mq_bin())
+                .arg("--spool")
+                .arg(&spool)
+                .args(["put", "q", "-m", "x"])
+                .output()
+                .unwrap();
+            let log = std::fs::read_to_string(&log).unwrap_or_default();
+            if log.is_empty() && !output.status.success() {
+                return skipped("ptrace");
+            }
+            if !log.contains("INJECTED") {
+                break;
+            }
+            if output.status.success() {
+                // Only the sync of what the message has left behind may fail unpunished: it is safe by then.
+                assert!(nth > 2, "a failed sync went unnoticed: {log}");
+                expect(&spool, &["get", "q", "--delete"], 0);
+                continue;
+            }
+            failed += 1;
+            assert_eq!(output.status.code(), Some(74), "{}", String::from_utf8_lossy(&output.stderr));
+            assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+            expect(&spool, &["get", "q"], 1);
+            assert_eq!(std::fs::read_dir(spool.join("q/tmp")).unwrap().count(), 0, "litter");
+        }
+        assert!(failed >= 2, "only {failed} syncs failed");
+    }
+}
+
+/// Receivers that sleep are woken by a put, each by one.
+#[test]
+fn waiting_receivers_are_woken() {
+    let dir = scratch();
+    let spool = dir.path().join("spool");
+    expect(&spool, &["create", "q"], 0);
+    let waiting: Vec<_> = (0..4)
+        .map(|_| mq(&spool, &["get", "q", "--wait", "20s", "--delete"]).stdout(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for n in 0..4 {
+        expect(&spool, &["put", "q", "-m", &n.to_string()], 0);
+    }
+    let bodies: BTreeSet<Vec<u8>> = waiting.into_iter().map(|child| child.wait_with_output().unwrap().stdout).collect();
+    assert_eq!(bodies, (0..4).map(|n| n.to_string().into_bytes()).collect());
+}
+
+/// A body of any length goes through in little memory. (A gigabyte takes a few seconds on most disks.)
+#[test]
+fn a_gigabyte_goes_through_in_16_mib_of_memory() {
+    const LEN: usize = 1 << 30;
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    let mut put =
+        mq(&spool, &["put", "q", "--durability", "none"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = put.stdin.take().unwrap();
+    let chunk: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();
+    let mut crc = 0;
+    for _ in 0..LEN / chunk.len() {
+        stdin.write_all(&chunk).unwrap();
+        crc = crc32c::crc32c_append(crc, &chunk);
+    }
+    let put_kib = peak_kib(put.id());
+    drop(stdin);
+    assert!(put.wait().unwrap().success());
+    let mut get = mq(&spool, &["get", "q", "--delete"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = get.stdout.take().unwrap();
+    let (mut buffer, mut len, mut back, mut get_kib) = (vec![0; 1 << 20], 0, 0, 0);
+    loop {
+        let got = stdout.read(&mut buffer).unwrap();
+        if got == 0 {
+            break;
+        }
+        len += got;
+        back = crc32c::crc32c_append(back, &buffer[..got]);
+        if len > LEN / 2 && get_kib == 0 {
+            get_kib = peak_kib(get.id());
+        }
+    }
+    assert!(get.wait().unwrap().success());
+    assert_eq!((len, back), (LEN, crc), "I3: not what was put");
+    eprintln!("1 GiB: peak of put {put_kib} KiB, of get {get_kib} KiB");
+    assert!(put_kib.max(get_kib) <= 16 * 1024, "put {put_kib} KiB, get {get_kib} KiB");
+}
+
+/// The most memory that a process has had, in KiB.
+fn peak_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
