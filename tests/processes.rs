@@ -109,7 +109,8 @@ fn i1_i3_i4_random_kills_lose_nothing() {
     };
     while Instant::now() < end {
         round += 1;
-        let lines: String = (0..40).map(|n| format!("body of {round}-{n} whole\n")).collect();
+        let lines: Vec<String> = (0..40).map(|n| format!("body of {round}-{n} whole\n")).collect();
+        let lines = lines.concat();
         let mut put = mq(&spool, &["put", "q", "--lines"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -239,7 +240,7 @@ fn a_gigabyte_goes_through_in_16_mib_of_memory() {
     let mut put =
         mq(&spool, &["put", "q", "--durability", "none"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdin = put.stdin.take().unwrap();
-    let chunk: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[usize::from(n % 3 == 0)]).collect();
+    let chunk: Vec<u8> = (0..1 << 20).map(|n: u32| n.to_le_bytes()[usize::from(n.is_multiple_of(3))]).collect();
     let mut crc = 0;
     for _ in 0..LEN / chunk.len() {
         stdin.write_all(&chunk).unwrap();

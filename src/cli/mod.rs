@@ -131,10 +131,9 @@ fn definition(all: bool) -> Command {
                 .value_hint(clap::ValueHint::DirPath)
                 .help("Where the queues are [default: $XDG_STATE_HOME/mq, else ~/.local/state/mq]"),
         );
-    let tools: [(&'static str, &'static str, fn(Command) -> Command); 2] =
-        [("completions", complete::ABOUT, complete::define), ("man", man::ABOUT, man::define)];
-    let verbs = VERBS.iter().map(|verb| (verb.name, verb.about, verb.define)).chain(tools);
-    for (name, about, define) in verbs {
+    let verbs = VERBS.iter().map(|verb| (verb.name, verb.about, verb.define));
+    let tools = [("completions", complete::ABOUT, complete::define as fn(_) -> _), ("man", man::ABOUT, man::define)];
+    for (name, about, define) in verbs.chain(tools) {
         let verb = Command::new(name).about(about);
         command = command.subcommand(if all { define(verb) } else { verb.defer(define) });
     }

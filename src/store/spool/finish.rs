@@ -34,8 +34,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for _ in 0..SEARCHES {
             let mut states = vec![first];
             let mut at = 0;
-            loop {
-                let Some(state) = states.get(at).copied() else { break };
+            while let Some(state) = states.get(at).copied() {
                 if let Some(done) = act(state, &self.layout.path(state, name))? {
                     return Ok(done);
                 }

@@ -197,7 +197,7 @@ impl Fs for RealFs {
     fn scan(&self, dir: &Path, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
         let fd = open(dir, DIRECTORY, 0)?;
         // A whole leaf (256 names of some 60 bytes) fits, so that listing one is one call and one to see the end.
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+        let mut buffer = vec![MaybeUninit::<u8>::uninit(); 32 * 1024];
         let mut entries = RawDir::new(&fd, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = entry?;
