@@ -207,7 +207,8 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         match self.fs.mkdir(dir, mode) {
             Ok(()) => self.fs.sync_dir(parent).at("sync", parent),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && parent != dir => {
+            // Where the parent is there all the same (in /proc), there is nothing that could be made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.fs.status(parent).is_err() => {
                 self.make_dir_and_parents(parent, PRIVATE)?;
                 self.make_dir_and_parents(dir, mode)
             }
