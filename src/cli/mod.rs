@@ -17,6 +17,7 @@ mod complete;
 mod error;
 mod exit;
 mod man;
+mod roff;
 
 const ABOUT: &str = "A durable message queue for the shell: the queue is a directory";
 
@@ -24,7 +25,10 @@ const LONG_ABOUT: &str = "\
 A durable message queue for the shell: the queue is a directory.
 
 Every message is a file, every step one rename: there is no daemon, and any command can be killed at any point \
-without losing a message. `mq put` adds, `mq get` claims, `mq delete` finishes.";
+without losing a message. `mq put` adds, `mq get` claims, `mq delete` finishes.
+
+A queue's name is 1 to 80 of A-Z a-z 0-9 . _ -, and does not start with . or -. A duration is a number with a unit: \
+500ms, 30s, 5m, 2h, 1d. Bodies, ids and JSON go to stdout, everything else to stderr.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -127,6 +131,7 @@ fn definition(all: bool) -> Command {
                 .env("MQ_SPOOL")
                 .hide_env_values(true)
                 .global(true)
+                .display_order(900)
                 .value_parser(value_parser!(PathBuf))
                 .value_hint(clap::ValueHint::DirPath)
                 .help("Where the queues are [default: $XDG_STATE_HOME/mq, else ~/.local/state/mq]"),
