@@ -14,7 +14,7 @@ pub(super) struct NoSpool;
 
 /// Tells an error of the verb `name` on stderr, and returns its exit status.
 pub(super) fn report(name: &str, error: &anyhow::Error) -> u8 {
-    if let Some(interrupted) = error.chain().find_map(|cause| interruption(cause)) {
+    if let Some(interrupted) = error.chain().find_map(interruption) {
         let _ = writeln!(io::stderr(), "mq {name}: interrupted");
         // As if it had not been caught: a shell loop around this ends too. Returns only if that fails.
         let _ = signal_hook::low_level::emulate_default_handler(interrupted.signal);
@@ -46,7 +46,6 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     match exit::status(error) {
         exit::TRY_LATER => Some("free some space, or take messages out of the queue, and try again".to_owned()),
         exit::PERMISSION => Some("check who owns the path, or name another spool with --spool".to_owned()),
-        exit::NOT_FOUND | exit::DATA | exit::USAGE => None,
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 //! The pages are in the language of man(7). What a help text marks with backticks is set in bold; what it indents is
 //! an example; a line after it such as `Examples:` begins a section of that name.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -46,7 +47,7 @@ pub(super) fn define(command: Command) -> Command {
 pub(super) fn run(matches: &ArgMatches) -> Result<Outcome> {
     let pages = pages();
     let text = if matches.get_flag("list") {
-        pages.iter().map(|(name, _)| format!("{name}\n")).collect()
+        pages.iter().flat_map(|(name, _)| [name.as_str(), "\n"]).collect()
     } else {
         let wanted = matches.get_one::<String>("page").map_or("mq.1", String::as_str);
         let page = pages
@@ -154,7 +155,7 @@ fn is_everywhere(arg: &Arg) -> bool {
 
 fn value_name(arg: &Arg) -> String {
     let names = arg.get_value_names().unwrap_or_default();
-    names.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ")
+    names.iter().map(clap::builder::Str::as_str).collect::<Vec<_>>().join(" ")
 }
 
 fn is_many(arg: &Arg) -> bool {
@@ -198,11 +199,11 @@ fn help_of(arg: &Arg) -> String {
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     let takes_values = arg.get_num_args().is_some_and(|range| range.takes_values());
     if takes_values && !defaults.is_empty() {
-        text.push_str(&format!(" [default: {}]", defaults.join(" ")));
+        let _ = write!(text, " [default: {}]", defaults.join(" "));
     }
     let possible: Vec<_> = arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
     if takes_values && !possible.is_empty() {
-        text.push_str(&format!(" [{}]", possible.join(", ")));
+        let _ = write!(text, " [{}]", possible.join(", "));
     }
     text
 }

@@ -111,6 +111,9 @@ fn default_spool_dir() -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state/mq")))
 }
 
+/// Adds to a command what it takes.
+type Define = fn(Command) -> Command;
+
 /// The whole command line. A verb's own arguments are built only when the verb is used, unless `all` are needed.
 fn definition(all: bool) -> Command {
     let mut command = Command::new("mq")
@@ -136,8 +139,8 @@ fn definition(all: bool) -> Command {
                 .value_hint(clap::ValueHint::DirPath)
                 .help("Where the queues are [default: $XDG_STATE_HOME/mq, else ~/.local/state/mq]"),
         );
-    let tools: [(&'static str, &'static str, fn(Command) -> Command); 2] =
-        [("completions", complete::ABOUT, complete::define), ("man", man::ABOUT, man::define)];
+    let tools =
+        [("completions", complete::ABOUT, complete::define as Define), ("man", man::ABOUT, man::define as Define)];
     let verbs = VERBS.iter().map(|verb| (verb.name, verb.about, verb.define)).chain(tools);
     for (name, about, define) in verbs {
         let verb = Command::new(name).about(about);

@@ -12,7 +12,7 @@ use base64::write::EncoderWriter;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::lifecycle::State;
-use crate::domain::{Attributes, MediaType, NewMessage, Priority, QueueName, UnixSeconds};
+use crate::domain::{Attributes, MediaType, NewMessage, Priority, QueueName, UnixMillis, UnixSeconds};
 use crate::store::{Body, Failure, Message};
 
 /// What is known of a message, in the order in which it is shown.
@@ -56,7 +56,7 @@ impl<'a> Facts<'a> {
             put_at: message.put_at.to_rfc3339(),
             visible_until: None,
             due: None,
-            expires_at: message.expires_at.map(|at| at.to_rfc3339()),
+            expires_at: message.expires_at.map(UnixMillis::to_rfc3339),
             priority: message.priority,
             bytes: message.len_bytes,
             media_type: message.media_type.as_ref().map(MediaType::as_str),
@@ -253,7 +253,7 @@ pub(crate) fn read(line: &[u8], number: u64, defaults: &NewMessage) -> Result<(N
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{MessageId, UnixMillis};
+    use crate::domain::MessageId;
 
     #[test]
     fn i3_any_body_survives_the_way_out_and_back() {
@@ -276,7 +276,7 @@ mod tests {
             let mut line = Vec::new();
             let facts = Facts::new(&message, &message.queue, 1).claimed("r".to_owned(), None);
             facts.write_with_body(&mut Body::from_bytes(body.to_vec()), &mut line).unwrap();
-            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
             let (_, back) = read(&line, 1, &NewMessage::default()).unwrap();
             assert_eq!(back, body);
         }

@@ -61,7 +61,7 @@ impl ReceiptArgs {
                 match text.parse() {
                     Ok(receipt) => gathered.push(receipt),
                     Err(invalid) => {
-                        failures.push(anyhow::Error::from(invalid).context(format!("{name}, line {}", number + 1)))
+                        failures.push(anyhow::Error::from(invalid).context(format!("{name}, line {}", number + 1)));
                     }
                 }
                 if gathered.len() >= AT_ONCE {
