@@ -1,20 +1,33 @@
 //! Completions: a script for each shell, which asks this program, which asks the spool for the queues.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command};
-use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::Shells;
 
+use crate::codec::Format;
 use crate::commands::Outcome;
 use crate::commands::streams::{Stdout, StdoutError};
-use crate::domain::Policy;
+use crate::domain::{Durability, Policy};
 use crate::store::Store as _;
 use crate::store::spool::Spool;
 
 /// The scripts set this to ask for candidates.
 pub(super) const VARIABLE: &str = "MQ_COMPLETE";
+
+/// What shellcheck has to know: candidates come split at IFS, and `$?` is looked at after the array is filled.
+const BASH_LINT: &str = "# shellcheck shell=bash disable=SC2207,SC2181\n";
+
+/// Found in fpath, the script is the body of the function `_mq`, whose first call is a completion already.
+const ZSH_FIRST_CALL: &str = "\
+if [[ ${funcstack[1]} == _mq ]]; then
+    _clap_dynamic_completer_mq \"$@\"
+fi
+";
 
 pub(super) const ABOUT: &str = "Print the completion script of a shell";
 
@@ -25,18 +38,27 @@ pub(super) fn define(command: Command) -> Command {
             "Examples:\n  mq completions bash > ~/.local/share/bash-completion/completions/mq\n  \
              mq completions zsh > ~/.zfunc/_mq\n  mq completions fish > ~/.config/fish/completions/mq.fish",
         )
-        .arg(Arg::new("shell").required(true).value_name("SHELL").value_parser(["bash", "zsh", "fish"]).help("For which shell"))
+        .arg(Arg::new("shell").required(true).value_name("SHELL").value_parser(["bash", "zsh", "fish"]).help("Which shell"))
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<Outcome> {
     let shell = matches.get_one::<String>("shell").context("no shell was named")?;
     let shells = Shells::builtins();
     let completer = shells.completer(shell).context("no such shell")?;
-    completer.write_registration(VARIABLE, "mq", "mq", "mq", &mut Stdout).map_err(StdoutError)?;
+    let mut script = Vec::new();
+    completer.write_registration(VARIABLE, "mq", "mq", "mq", &mut script)?;
+    // zsh looks for its mark in the very first line.
+    let (before, after) = match shell.as_str() {
+        "bash" => (BASH_LINT, ""),
+        "zsh" => ("", ZSH_FIRST_CALL),
+        _ => ("", ""),
+    };
+    let script = [before.as_bytes(), script.trim_ascii(), b"\n", after.as_bytes()].concat();
+    Stdout.write_all(&script).map_err(StdoutError)?;
     Ok(Outcome::Done)
 }
 
-/// The definition with candidates for every argument that is a queue, and for settings.
+/// The definition with candidates for the arguments whose values are known.
 pub(super) fn with_queues(command: Command) -> Command {
     let verbs: Vec<String> = command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect();
     verbs.into_iter().fold(command, |command, verb| {
@@ -47,6 +69,8 @@ pub(super) fn with_queues(command: Command) -> Command {
                 "queue" | "reply_to" => arg.add(ArgValueCompleter::new(queues)),
                 "from" | "to" if is_move => arg.add(ArgValueCompleter::new(queues)),
                 "settings" => arg.add(ArgValueCompleter::new(settings)),
+                "from" | "to" => arg.add(ArgValueCandidates::new(formats)),
+                "durability" => arg.add(ArgValueCandidates::new(durabilities)),
                 _ => arg,
             })
         })
@@ -55,7 +79,9 @@ pub(super) fn with_queues(command: Command) -> Command {
 
 /// The queues whose names begin as typed. Silent when there is no spool: a shell is no place for errors.
 fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let spool = std::env::var_os("MQ_SPOOL").map(Into::into).or_else(super::default_spool_dir);
+    let spool = typed_spool(std::env::args_os())
+        .or_else(|| std::env::var_os("MQ_SPOOL").map(PathBuf::from))
+        .or_else(super::default_spool_dir);
     let names = spool.and_then(|spool| Spool::open(spool).ok()).and_then(|store| store.queues().ok());
     let typed = typed.to_string_lossy();
     names
@@ -64,6 +90,22 @@ fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
         .filter(|name| name.as_str().starts_with(&*typed))
         .map(|name| CompletionCandidate::new(name.as_str()))
         .collect()
+}
+
+/// The spool that the command line names which is being completed.
+fn typed_spool(words: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let words: Vec<OsString> = words.collect();
+    let of_two = words.windows(2).filter(|pair| pair[0] == "--spool").map(|pair| PathBuf::from(&pair[1]));
+    let of_one = words.iter().filter_map(|word| word.to_str()?.strip_prefix("--spool=").map(PathBuf::from));
+    of_two.chain(of_one).last()
+}
+
+fn formats() -> Vec<CompletionCandidate> {
+    Format::ALL.iter().map(|format| CompletionCandidate::new(format.name())).collect()
+}
+
+fn durabilities() -> Vec<CompletionCandidate> {
+    [Durability::Full, Durability::None].iter().map(|it| CompletionCandidate::new(it.to_string())).collect()
 }
 
 fn settings(typed: &OsStr) -> Vec<CompletionCandidate> {

@@ -64,6 +64,9 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::StaleReceipt { .. } => "nothing was changed; only the receipt of the latest delivery works".to_owned(),
         Error::NotASpool { .. } => "nothing was touched; name an empty or new directory with --spool".to_owned(),
         Error::UnknownFormat { .. } => "nothing was touched; a newer mq has written it".to_owned(),
+        Error::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
+            "a spool is a directory; name another path with --spool".to_owned()
+        }
         Error::PolicyFile { .. } => "nothing was touched; mend or remove the file".to_owned(),
         _ => return None,
     })

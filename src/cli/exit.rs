@@ -33,6 +33,21 @@ pub(super) const PERMISSION: u8 = 77;
 /// A bad policy or configuration.
 pub(super) const CONFIG: u8 = 78;
 
+/// What each means, for the manual.
+pub(super) const TABLE: [(u8, &str); 11] = [
+    (DONE, "Done"),
+    (NOTHING, "Nothing there: the queue is empty, the wait timed out, or nothing matched"),
+    (USAGE, "Usage: the command line makes no sense, or asks for what is not allowed"),
+    (DATA, "Data cannot be decoded, converted or framed; the message stays queued"),
+    (NOT_FOUND, "No such queue or message, or a stale receipt"),
+    (INTERNAL, "Internal error: a bug in mq"),
+    (CANNOT_CREATE, "Cannot create: the queue exists already, or a directory or file cannot be made"),
+    (IO, "I/O error: a read, a write or a sync failed, or a pipe was closed"),
+    (TRY_LATER, "Try again later: the disk is full or the queue is paused"),
+    (PERMISSION, "Permission denied"),
+    (CONFIG, "A bad policy or configuration, or a directory that is not a spool"),
+];
+
 /// The status of an error: that of the first of its causes that has one.
 pub(super) fn status(error: &anyhow::Error) -> u8 {
     error.chain().find_map(of_cause).unwrap_or(IO)

@@ -17,6 +17,7 @@ mod complete;
 mod error;
 mod exit;
 mod man;
+mod roff;
 
 const ABOUT: &str = "A durable message queue for the shell: the queue is a directory";
 
@@ -24,7 +25,10 @@ const LONG_ABOUT: &str = "\
 A durable message queue for the shell: the queue is a directory.
 
 Every message is a file, every step one rename: there is no daemon, and any command can be killed at any point \
-without losing a message. `mq put` adds, `mq get` claims, `mq delete` finishes.";
+without losing a message. `mq put` adds, `mq get` claims, `mq delete` finishes.
+
+A queue's name is 1 to 80 of A-Z a-z 0-9 . _ -, and does not start with . or -. A duration is a number with a unit: \
+500ms, 30s, 5m, 2h, 1d. Bodies, ids and JSON go to stdout, everything else to stderr.";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -107,6 +111,9 @@ fn default_spool_dir() -> Option<PathBuf> {
         .or_else(|| absolute("HOME").map(|home| home.join(".local/state/mq")))
 }
 
+/// Adds to a command what it takes.
+type Define = fn(Command) -> Command;
+
 /// The whole command line. A verb's own arguments are built only when the verb is used, unless `all` are needed.
 fn definition(all: bool) -> Command {
     let mut command = Command::new("mq")
@@ -127,13 +134,15 @@ fn definition(all: bool) -> Command {
                 .env("MQ_SPOOL")
                 .hide_env_values(true)
                 .global(true)
+                .display_order(900)
                 .value_parser(value_parser!(PathBuf))
                 .value_hint(clap::ValueHint::DirPath)
                 .help("Where the queues are [default: $XDG_STATE_HOME/mq, else ~/.local/state/mq]"),
         );
-    let verbs = VERBS.iter().map(|verb| (verb.name, verb.about, verb.define));
-    let tools = [("completions", complete::ABOUT, complete::define as fn(_) -> _), ("man", man::ABOUT, man::define)];
-    for (name, about, define) in verbs.chain(tools) {
+    let tools =
+        [("completions", complete::ABOUT, complete::define as Define), ("man", man::ABOUT, man::define as Define)];
+    let verbs = VERBS.iter().map(|verb| (verb.name, verb.about, verb.define)).chain(tools);
+    for (name, about, define) in verbs {
         let verb = Command::new(name).about(about);
         command = command.subcommand(if all { define(verb) } else { verb.defer(define) });
     }

@@ -9,14 +9,17 @@ use crate::store::{Error, Store as _};
 
 /// Make a queue with a policy
 ///
-/// Settings are KEY=VALUE:
+/// Settings are KEY=VALUE, with their defaults in brackets:
 ///
-///   visibility=DUR       how long a claim lasts [30s]
-///   max-deliveries=N     a message claimed this often goes to the dead letters [none]
-///   dead-letter=QUEUE    where dead letters go [NAME.dead]
-///   delay=DUR            new messages wait this long [0s]
-///   retention=DUR        messages older than this are never delivered [none]
-///   durability=full|none what a printed id promises [full]
+///   visibility=DUR        how long a claim lasts, unless get says it [30s]
+///   max-deliveries=N      a message that comes back from its Nth delivery
+///                         goes to the dead-letter queue [none]
+///   dead-letter=QUEUE     where it goes; made when it is needed [QUEUE.dead]
+///   delay=DUR             new messages are not deliverable before this [0s]
+///   retention=DUR         messages older than this are never delivered [none]
+///   durability=full|none  whether a printed id survives power loss [full]
+///
+/// `mq put` makes a missing queue with the defaults. `mq set` changes the settings of one that exists.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -39,7 +42,7 @@ pub(crate) struct CreateArgs {
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     mode: Option<u32>,
 
-    /// Do nothing if the queue exists
+    /// Do nothing if the queue exists, whatever its settings
     #[arg(long)]
     if_missing: bool,
 }

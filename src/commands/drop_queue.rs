@@ -11,6 +11,10 @@ use crate::store::Store as _;
 ///
 /// A queue that still holds messages is kept, unless --force says that they go with it.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  mq drop jobs
+  mq drop --force scratch")]
 pub(crate) struct DropArgs {
     /// The queue to remove
     queue: QueueName,

@@ -276,7 +276,7 @@ mod tests {
             let mut line = Vec::new();
             let facts = Facts::new(&message, &message.queue, 1).claimed("r".to_owned(), None);
             facts.write_with_body(&mut Body::from_bytes(body.to_vec()), &mut line).unwrap();
-            assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+            assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
             let (_, back) = read(&line, 1, &NewMessage::default()).unwrap();
             assert_eq!(back, body);
         }

@@ -11,7 +11,8 @@ use crate::store::Store as _;
 
 /// Keep claimed messages for longer
 ///
-/// Moves the end of timed claims to DUR from now; a shorter time brings it nearer. The receipts stay valid.
+/// Moves the end of timed claims to DUR from now; a shorter time brings it nearer. The receipts stay valid. The claim of
+/// a command that `mq get` runs needs none of this: it lasts as long as the command.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Example:

@@ -29,8 +29,9 @@ use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Store};
 ///
 /// With a command after `--`, the command gets the body on its stdin, and the claim lives as long as the command
 /// does: status 0 deletes the message, anything else releases it; mq ends with the command's status. The command's
-/// environment has MQ_ID, MQ_QUEUE, MQ_RECEIPT, MQ_DELIVERIES, MQ_PRIORITY, MQ_PUT_AT, MQ_TYPE, MQ_REPLY_TO and
-/// MQ_ATTR_NAME for each attribute.
+/// environment has MQ_SPOOL, MQ_ID, MQ_QUEUE, MQ_RECEIPT, MQ_DELIVERIES, MQ_PRIORITY, MQ_PUT_AT, MQ_TYPE,
+/// MQ_REPLY_TO and MQ_ATTR_NAME for each attribute. If mq is killed, the claim goes on for as long as the command, or
+/// a process that it left behind, has file descriptor 99 open.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -40,12 +41,19 @@ Examples:
   mq get paths --count all --null --delete | xargs -0 ls -ld
   mq get orders --to msgpack --delete         converted on receive
 
-Exit status 1 says that nothing was there, 66 that there is no such queue, 75 that it is paused.")]
+Exit status:
+   0  a message was delivered, and with --delete or CMD it is finished
+   1  nothing was there, also after --wait
+  65  the body cannot be converted or framed as asked; the message stays queued
+  66  there is no such queue
+  75  the queue is paused
+ 127  CMD is not there (126: it cannot be run); nothing was claimed
+      With CMD, any other status is that of CMD; the others are in mq(1).")]
 pub(crate) struct GetArgs {
     /// The queue to receive from
     queue: QueueName,
 
-    /// Wait up to DUR for a message if there is none
+    /// Wait up to DUR for a message if none is there
     #[arg(short, long, value_name = "DUR", value_parser = duration)]
     wait: Option<Duration>,
 
@@ -53,24 +61,25 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "DUR", value_parser = duration, conflicts_with_all = ["delete", "command"])]
     visibility: Option<Duration>,
 
-    /// Up to N messages, or `all` that are there; more than one need a framing option
+    /// Take up to N messages, or `all` that are there; with more than one, say by a framing option (--lines,
+    /// --null, --length-prefixed, --json) how they are told apart
     #[arg(short, long, value_name = "N|all", default_value = "1")]
     count: Count,
 
-    /// A newline after each body; a body that holds one is refused
+    /// Write a newline after each body; a body that holds one is refused, and stays queued
     #[arg(long, group = "framing")]
     lines: bool,
 
-    /// A NUL byte after each body; a body that holds one is refused
+    /// Write a NUL byte after each body; a body that holds one is refused, and stays queued
     #[arg(short = '0', long, group = "framing")]
     null: bool,
 
-    /// Each body as a netstring (`5:hello,`): any bytes
+    /// Write each body as a netstring (`5:hello,`), which takes any bytes
     #[arg(long, group = "framing")]
     length_prefixed: bool,
 
-    /// Each message as an envelope: one line of JSON with id, receipt, deliveries, put_at, visible_until, type,
-    /// attrs, and body or body_base64
+    /// Write each message as an envelope: one line of JSON with id, queue, receipt, deliveries, put_at,
+    /// visible_until, priority, bytes, type, attrs, reply_to, and body, or body_base64 if the body is not UTF-8
     #[arg(long, visible_alias = "jsonl", group = "framing")]
     json: bool,
 
@@ -98,7 +107,7 @@ pub(crate) struct GetArgs {
     #[arg(long, value_name = "FORMAT", requires = "to")]
     from: Option<Format>,
 
-    /// Run CMD on the message
+    /// Run CMD with the body on its stdin; delete the message if it ends with status 0, else release it
     #[arg(last = true, value_name = "CMD", conflicts_with_all = ["framing", "receipt_file", "receipt_fd", "output", "delete", "count"])]
     command: Vec<OsString>,
 }

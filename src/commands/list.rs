@@ -27,7 +27,8 @@ pub(crate) struct ListArgs {
     /// The queue whose messages to list
     queue: Option<QueueName>,
 
-    /// One line of JSON for each
+    /// Write one line of JSON for each: a queue's name as queue; of a message id, state, deliveries, put_at,
+    /// visible_until or due, expires_at, priority, bytes, type, attrs and reply_to
     #[arg(long)]
     json: bool,
 }

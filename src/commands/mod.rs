@@ -4,6 +4,9 @@
 //! [`streams`], and says how it went: an [`Outcome`], or an error which it leaves to the caller to render. No
 //! verb knows an exit status by number, except for a command's own that it hands on.
 
+// Doc comments in here are what a terminal shows as help; options are switches that do not exclude one another.
+#![allow(clippy::doc_markdown, clippy::struct_excessive_bools)]
+
 use std::path::PathBuf;
 
 use anyhow::Result;

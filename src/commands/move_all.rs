@@ -11,8 +11,12 @@ use crate::store::Store as _;
 /// Move the messages of a queue to another
 ///
 /// Moves what is not claimed, in order, to the end of the other queue. The messages keep their ids; their delivery
-/// counts begin again. On a terminal it asks first. `mq move jobs.dead jobs` gives dead letters another chance.
+/// counts begin again. On a terminal it asks first.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  mq move jobs.dead jobs              give dead letters another chance
+  mq move jobs archive --yes          do not ask")]
 pub(crate) struct MoveArgs {
     /// The queue to empty
     from: QueueName,
@@ -24,11 +28,11 @@ pub(crate) struct MoveArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not ask
+    /// Do not ask, not even on a terminal
     #[arg(short, long)]
     yes: bool,
 
-    /// Say how many in JSON, on stdout
+    /// Say how many in JSON on stdout, instead of in words on stderr
     #[arg(long)]
     json: bool,
 }

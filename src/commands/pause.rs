@@ -10,7 +10,7 @@ use crate::store::Store as _;
 /// Hold receivers of a queue off
 ///
 /// Puts go on; claims that are out can be deleted, released and extended. `mq get` ends with status 75, or waits
-/// if it was told to.
+/// if it was told to. `mq resume` lets them go on.
 #[derive(Debug, Args)]
 pub(crate) struct PauseArgs {
     /// The queue to pause
@@ -18,6 +18,8 @@ pub(crate) struct PauseArgs {
 }
 
 /// Let receivers of a paused queue go on
+///
+/// Those who wait on the queue look again at once. A queue that is not paused stays as it is.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
     /// The queue to resume

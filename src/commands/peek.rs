@@ -15,7 +15,8 @@ use crate::store::{Peeked, Store as _, Which};
 
 /// Read messages without claiming them
 ///
-/// Shows what would be delivered next, or with --id a message in any state. No delivery is counted.
+/// Shows what would be delivered next, or with --id a message in any state. No delivery is counted, and nobody is kept
+/// from claiming what is shown. Exit status 1 says that nothing is deliverable.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -25,7 +26,7 @@ pub(crate) struct PeekArgs {
     /// The queue to look at
     queue: QueueName,
 
-    /// Up to N messages; more than one need a framing option
+    /// Up to N messages; more than one need a framing option: --lines, --null, --length-prefixed or --json
     #[arg(short, long, value_name = "N", default_value_t = 1)]
     count: usize,
 
@@ -33,19 +34,20 @@ pub(crate) struct PeekArgs {
     #[arg(long, value_name = "ID", conflicts_with = "count")]
     id: Option<MessageId>,
 
-    /// A newline after each body; a body that holds one is refused
+    /// Write a newline after each body; a body that holds one is refused
     #[arg(long, group = "framing")]
     lines: bool,
 
-    /// A NUL byte after each body; a body that holds one is refused
+    /// Write a NUL byte after each body; a body that holds one is refused
     #[arg(short = '0', long, group = "framing")]
     null: bool,
 
-    /// Each body as a netstring (`5:hello,`): any bytes
+    /// Write each body as a netstring (`5:hello,`), which takes any bytes
     #[arg(long, group = "framing")]
     length_prefixed: bool,
 
-    /// Each message as an envelope: one line of JSON
+    /// Write each message as an envelope: one line of JSON, as `mq get --json` does, with its state and why earlier
+    /// deliveries failed, but without a receipt
     #[arg(long, visible_alias = "jsonl", group = "framing")]
     json: bool,
 }

@@ -10,8 +10,14 @@ use crate::store::Store as _;
 
 /// Delete every message of a queue
 ///
-/// Claimed and delayed messages too: the receipts of claims that are out become stale. On a terminal it asks first.
+/// Claimed and delayed messages too: the receipts of claims that are out become stale. The queue and its policy stay;
+/// `mq drop` removes them. On a terminal it asks first.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  mq purge jobs
+  mq purge jobs --dry-run --json
+  mq purge jobs --yes")]
 pub(crate) struct PurgeArgs {
     /// The queue to empty
     queue: QueueName,
@@ -20,11 +26,11 @@ pub(crate) struct PurgeArgs {
     #[arg(long)]
     dry_run: bool,
 
-    /// Do not ask
+    /// Do not ask, not even on a terminal
     #[arg(short, long)]
     yes: bool,
 
-    /// Say how many in JSON, on stdout
+    /// Say how many in JSON on stdout, instead of in words on stderr
     #[arg(long)]
     json: bool,
 }

@@ -33,18 +33,19 @@ pub(crate) struct PutArgs {
     /// The queue to put to
     queue: QueueName,
 
-    /// Files to put, one message each (with a framing option: streams of messages); `-` is stdin
+    /// Put the bytes of FILE as a message, or, with a framing option, every message in FILE; `-` is stdin
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     files: Vec<OsString>,
 
-    /// Put TEXT as a message; can be given several times; stdin is not read
+    /// Put TEXT as a message; can be given several times; stdin is not read, so it is safe inside `while read`
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "files")]
     message: Vec<OsString>,
 
-    /// Each line is a message
+    /// Each line is a message, without its newline
     #[arg(long, group = "framing", conflicts_with = "message")]
     lines: bool,
 
-    /// Each NUL-terminated run of bytes is a message
+    /// Each run of bytes that a NUL byte ends is a message, without the NUL: for find -print0
     #[arg(short = '0', long, group = "framing", conflicts_with = "message")]
     null: bool,
 
@@ -52,8 +53,8 @@ pub(crate) struct PutArgs {
     #[arg(long, group = "framing", conflicts_with = "message")]
     length_prefixed: bool,
 
-    /// Each line is an envelope in JSON, as `get --json` writes them: body or body_base64, and if you like
-    /// type, attrs, priority, delay, ttl, reply_to
+    /// Each line is an envelope in JSON, as `get --json` writes them: body or body_base64, and optionally type,
+    /// attrs, priority, delay, ttl and reply_to; other members are passed over
     #[arg(long, group = "framing", conflicts_with = "message")]
     jsonl: bool,
 
@@ -61,7 +62,7 @@ pub(crate) struct PutArgs {
     #[arg(short = 't', long = "type", value_name = "TYPE")]
     media_type: Option<MediaType>,
 
-    /// Attach an attribute; can be given several times
+    /// Attach an attribute, which receivers see beside the body; can be given several times
     #[arg(short, long = "attr", value_name = "NAME=VALUE")]
     attributes: Vec<String>,
 
@@ -70,10 +71,10 @@ pub(crate) struct PutArgs {
     delay: Option<Duration>,
 
     /// 0 to 9; higher ones are delivered first
-    #[arg(short, long, value_name = "0..9", default_value_t)]
+    #[arg(short, long, value_name = "N", default_value_t)]
     priority: Priority,
 
-    /// Never delivered after DUR from now
+    /// Never delivered once DUR from now has passed: the message is deleted instead
     #[arg(long, value_name = "DUR", value_parser = duration)]
     ttl: Option<Duration>,
 

@@ -17,7 +17,7 @@ const AT_ONCE: usize = 256;
 /// Which claims a verb is about.
 #[derive(Debug, Args)]
 pub(super) struct ReceiptArgs {
-    /// Receipts, as get gave them; `-` reads them from stdin, one a line
+    /// Receipts, as `mq get` gave them; `-` reads them from stdin, one a line
     #[arg(value_name = "RECEIPT")]
     receipts: Vec<String>,
 

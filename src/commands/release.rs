@@ -22,7 +22,7 @@ pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     receipts: ReceiptArgs,
 
-    /// Not deliverable before DUR from now
+    /// Keep the messages from being delivered before DUR from now
     #[arg(long, value_name = "DUR", value_parser = duration, default_value = "0s")]
     delay: Duration,
 }

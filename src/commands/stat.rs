@@ -20,11 +20,16 @@ use crate::store::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat, Store as _};
 /// deliveries in the manner of qshape(1), which shows where a queue is stuck. Files that do not belong in a queue
 /// are named, and left alone.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  mq stat
+  mq stat jobs
+  mq stat --json | jq -r 'select(.oldest_age_ms > 3600000) | .queue'")]
 pub(crate) struct StatArgs {
     /// The queue to count
     queue: Option<QueueName>,
 
-    /// One line of JSON for each queue
+    /// Write one line of JSON for each queue
     #[arg(long)]
     json: bool,
 }

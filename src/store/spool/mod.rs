@@ -181,10 +181,13 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// Makes the spool if it is not there. The lock on the format file holds off a second maker, who finds
     /// the file written once it has the lock.
-    fn establish(&self, mode: u32) -> Result<()> {
+    fn establish(&self, mode: Option<u32>) -> Result<()> {
         if self.check_format()? {
             return Ok(());
         }
+        // A directory that somebody made for a group says so itself.
+        let there = self.fs.status(&self.root).ok().map(|status| status.mode);
+        let mode = mode.or(there).unwrap_or(PRIVATE);
         self.make_dir_and_parents(&self.root, mode)?;
         let path = self.root.join(layout::FORMAT_FILE);
         let modes = Modes::of_dir(mode);
@@ -207,7 +210,8 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         match self.fs.mkdir(dir, mode) {
             Ok(()) => self.fs.sync_dir(parent).at("sync", parent),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound && parent != dir => {
+            // Where the parent is there all the same (in /proc), there is nothing that could be made.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.fs.status(parent).is_err() => {
                 self.make_dir_and_parents(parent, PRIVATE)?;
                 self.make_dir_and_parents(dir, mode)
             }
@@ -233,7 +237,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
     /// Builds a queue under a hidden name, and gives it its own when it is whole.
     fn make_queue(&self, name: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()> {
         policy.check_for(name)?;
-        self.establish(mode.unwrap_or(PRIVATE))?;
+        self.establish(mode)?;
         self.clear_away();
         let dir = self.root.join(name.as_str());
         if self.fs.status(&dir).is_ok() {
