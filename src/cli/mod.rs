@@ -140,3 +140,11 @@ fn definition(all: bool) -> Command {
     }
     command
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        super::definition(true).debug_assert();
+    }
+}
