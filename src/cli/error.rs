@@ -7,11 +7,6 @@ use super::exit;
 use crate::commands::streams::{StdoutError, interruption};
 use crate::store::{self, Error};
 
-/// There is no place for a spool by default.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no place for the queues: neither --spool, MQ_SPOOL, XDG_STATE_HOME nor HOME says where")]
-pub(super) struct NoSpool;
-
 /// Tells an error of the verb `name` on stderr, and returns its exit status.
 pub(super) fn report(name: &str, error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.chain().find_map(|cause| interruption(cause)) {

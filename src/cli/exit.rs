@@ -5,7 +5,7 @@ use std::io;
 use crate::codec::framing::FramingError;
 use crate::codec::{CodecError, DetectError, UnknownFormat};
 use crate::commands::envelope::EnvelopeError;
-use crate::commands::{NoProgram, Usage};
+use crate::commands::{NoProgram, NoSpool, Usage};
 use crate::domain::Invalid;
 use crate::domain::queue::PolicyError;
 use crate::store;
@@ -64,7 +64,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     let is_data = cause.is::<DetectError>() || cause.is::<UnknownFormat>() || cause.is::<EnvelopeError>();
     let is_usage = cause.is::<Usage>() || cause.is::<Invalid>() || cause.is::<PolicyError>();
-    let is_config = cause.is::<super::error::NoSpool>();
+    let is_config = cause.is::<NoSpool>();
     match (is_data, is_usage, is_config) {
         (true, ..) => Some(DATA),
         (_, true, _) => Some(USAGE),

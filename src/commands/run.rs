@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -150,9 +150,7 @@ fn body_file(delivery: &mut Delivery, converted: Option<Body>) -> io::Result<Fil
 
 fn environment(delivery: &Delivery, media_type: Option<&str>, context: &Context) -> Vec<(String, OsString)> {
     let message = &delivery.message;
-    let spool: PathBuf = std::path::absolute(&context.spool).unwrap_or_else(|_| context.spool.clone());
     let mut variables: Vec<(String, OsString)> = vec![
-        ("MQ_SPOOL".to_owned(), spool.into()),
         ("MQ_ID".to_owned(), message.id.to_string().into()),
         ("MQ_QUEUE".to_owned(), delivery.receipt.queue.to_string().into()),
         ("MQ_RECEIPT".to_owned(), delivery.receipt.to_string().into()),
@@ -162,6 +160,10 @@ fn environment(delivery: &Delivery, media_type: Option<&str>, context: &Context)
         // Set in any case, so that none is inherited from a message further out.
         ("MQ_REPLY_TO".to_owned(), message.reply_to.as_ref().map(ToString::to_string).unwrap_or_default().into()),
     ];
+    if let Some(spool) = &context.spool {
+        let spool = std::path::absolute(spool).unwrap_or_else(|_| spool.clone());
+        variables.push(("MQ_SPOOL".to_owned(), spool.into()));
+    }
     let own_type = message.media_type.as_ref().map(MediaType::as_str);
     variables.push(("MQ_TYPE".to_owned(), media_type.or(own_type).unwrap_or_default().into()));
     for (name, value) in message.attributes.iter() {
