@@ -311,7 +311,7 @@ impl GetArgs {
             return Ok(media_type.as_str().parse()?);
         }
         let mut start = Vec::new();
-        delivery.body.by_ref().take(16).read_to_end(&mut start)?;
+        delivery.body.by_ref().take(Format::START_BYTES).read_to_end(&mut start)?;
         delivery.body.rewind()?;
         Ok(Format::detect(&start, delivery.body.len_bytes())?)
     }
