@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::FileType;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -44,10 +45,16 @@ impl NoProgram {
     }
 }
 
+fn can_run(path: &Path) -> rustix::io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+    // Directories have that permission too, with another meaning.
+    let is_dir = FileType::from_raw_mode(rustix::fs::stat(path)?.st_mode).is_dir();
+    if is_dir { Err(rustix::io::Errno::ISDIR) } else { Ok(()) }
+}
+
 /// Whether there is such a program, before a delivery is spent on it.
 pub(super) fn check_program(program: &OsStr) -> Result<(), NoProgram> {
     let failed = |source| NoProgram { program: program.display().to_string(), source };
-    let can_run = |path: &Path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK);
     if program.as_encoded_bytes().contains(&b'/') {
         return can_run(Path::new(program)).map_err(|error| failed(error.into()));
     }
