@@ -5,6 +5,7 @@ use std::io;
 use crate::codec::framing::FramingError;
 use crate::codec::{CodecError, DetectError, UnknownFormat};
 use crate::commands::envelope::EnvelopeError;
+use crate::commands::streams::{FileError, StdoutError};
 use crate::commands::{NoProgram, NoSpool, Usage};
 use crate::domain::Invalid;
 use crate::domain::queue::PolicyError;
@@ -47,6 +48,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         let inner = error.get_ref().and_then(|inner| of_cause(inner));
         return inner.or_else(|| Some(of_io(error)));
     }
+    if cause.is::<StdoutError>() || cause.is::<FileError>() {
+        return Some(of_users_file(cause.source()));
+    }
     if let Some(error) = cause.downcast_ref::<CodecError>() {
         return match error {
             CodecError::Input(error) | CodecError::Output(error) => Some(of_io(error)),
@@ -86,6 +90,14 @@ fn of_store(error: &store::Error) -> Option<u8> {
         Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
         // Their cause says more.
         Error::Io { .. } | Error::Body(_) => None,
+    }
+}
+
+/// The disk that is full is not the queue's: to try again later is no advice.
+fn of_users_file(source: Option<&(dyn std::error::Error + 'static)>) -> u8 {
+    match source.and_then(|source| source.downcast_ref::<io::Error>()).map_or(IO, of_io) {
+        TRY_LATER => IO,
+        status => status,
     }
 }
 
