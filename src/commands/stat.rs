@@ -12,7 +12,7 @@ use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs};
 use crate::domain::units::format_duration;
 use crate::domain::{Clock as _, Policy, QueueName, SystemClock, UnixMillis};
-use crate::store::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat, Store as _};
+use crate::store::{AGE_LIMITS_S, DELIVERY_LIMITS, Error, Stat, Store as _};
 
 /// Count messages by state, age and deliveries
 ///
@@ -34,6 +34,7 @@ impl VerbArgs for StatArgs {
         let store = context.store()?;
         let now = SystemClock.now();
         let mut text = String::new();
+        let mut failures = Vec::new();
         match &self.queue {
             Some(queue) if self.json => writeln!(text, "{}", as_json(queue, &store.stat(queue)?, now))?,
             Some(queue) => in_words(&mut text, queue, &store.stat(queue)?, now)?,
@@ -42,7 +43,16 @@ impl VerbArgs for StatArgs {
                     text.push_str("QUEUE                     READY    DELAYED    CLAIMED       HELD   OLDEST  NOTES\n");
                 }
                 for queue in store.queues()? {
-                    let stat = store.stat(&queue)?;
+                    let stat = match store.stat(&queue) {
+                        Ok(stat) => stat,
+                        // Dropped since it was listed.
+                        Err(Error::NoSuchQueue { .. }) => continue,
+                        // One that is in trouble must not hide the others.
+                        Err(error) => {
+                            failures.push(error.into());
+                            continue;
+                        }
+                    };
                     if self.json {
                         writeln!(text, "{}", as_json(&queue, &stat, now))?;
                     } else {
@@ -52,7 +62,7 @@ impl VerbArgs for StatArgs {
             }
         }
         Stdout.write_all(text.as_bytes()).map_err(StdoutError)?;
-        Ok(Outcome::Done)
+        Ok(if failures.is_empty() { Outcome::Done } else { Outcome::Failed(failures) })
     }
 }
 
