@@ -12,7 +12,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -95,8 +94,8 @@ pub(super) fn run(
         return Ok(Outcome::Command(0));
     }
     let reason = status.to_string();
-    fail(store, &delivery, &reason);
-    note(format_args!("message {} was released: the command ended with {reason}", delivery.message.id));
+    let became = fail(store, &delivery, &reason);
+    note(format_args!("message {} {became}: the command ended with {reason}", delivery.message.id));
     match (status.signal(), interrupted) {
         // Ctrl-C was meant for both.
         (Some(SIGINT), Some(interrupted)) => Err(interrupted.into()),
@@ -105,17 +104,16 @@ pub(super) fn run(
     }
 }
 
-/// Notes the failure and gives the message back.
-fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) {
+/// Notes the failure and gives the message back. Returns what became of it: what the command has done with its
+/// message itself stays done.
+fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) -> String {
     let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason: reason.to_owned() };
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
-    for result in store.release(std::slice::from_ref(&delivery.receipt), Duration::ZERO) {
-        match result {
-            // The command has deleted or released it itself.
-            Ok(()) | Err(store::Error::StaleReceipt { .. }) => {}
-            Err(error) => note(format_args!("{}", store::chain(&error))),
-        }
+    match store.release_if_held(&delivery.receipt) {
+        Ok(true) => "was released".to_owned(),
+        Ok(false) | Err(store::Error::StaleReceipt { .. }) => "is as the command left it".to_owned(),
+        Err(error) => format!("could not be released ({})", store::chain(&error)),
     }
 }
 

@@ -524,6 +524,10 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         receipts.iter().map(|receipt| self.queue(&receipt.queue)?.release(receipt, delay)).collect()
     }
 
+    fn release_if_held(&self, receipt: &Receipt) -> Result<bool> {
+        self.queue(&receipt.queue)?.release_if_held(receipt)
+    }
+
     fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {
         receipts.iter().map(|receipt| self.queue(&receipt.queue)?.extend(receipt, visibility)).collect()
     }
