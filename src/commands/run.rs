@@ -127,7 +127,12 @@ fn start(
     let media_type = converted.as_ref().and(to).map(Format::mime_type);
     let stdin = body_file(delivery, converted).context("cannot hand the body to the command")?;
     let mut process = Command::new(&command[0]);
-    process.args(&command[1..]).stdin(Stdio::from(stdin)).envs(environment(delivery, media_type, context));
+    process.args(&command[1..]).stdin(Stdio::from(stdin));
+    // The attributes of a message further out are not this one's.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MQ_ATTR_")) {
+        process.env_remove(name);
+    }
+    process.envs(environment(delivery, media_type, context));
     let hold = delivery.hold.as_ref().and_then(|hold| hold.as_fd());
     if let Some(fd) = hold {
         let parent_fd: OwnedFd = fd.try_clone_to_owned()?;
