@@ -1,6 +1,8 @@
 //! Completions: a script for each shell, which asks this program, which asks the spool for the queues.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, ArgMatches, Command};
@@ -55,7 +57,9 @@ pub(super) fn with_queues(command: Command) -> Command {
 
 /// The queues whose names begin as typed. Silent when there is no spool: a shell is no place for errors.
 fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let spool = std::env::var_os("MQ_SPOOL").map(Into::into).or_else(super::default_spool_dir);
+    let line = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    let given = spool_on_line(line).or_else(|| std::env::var_os("MQ_SPOOL").map(PathBuf::from));
+    let spool = given.or_else(super::default_spool_dir);
     let names = spool.and_then(|spool| Spool::open(spool).ok()).and_then(|store| store.queues().ok());
     let typed = typed.to_string_lossy();
     names
@@ -64,6 +68,21 @@ fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
         .filter(|name| name.as_str().starts_with(&*typed))
         .map(|name| CompletionCandidate::new(name.as_str()))
         .collect()
+}
+
+/// What `--spool` says on the line that is being typed.
+fn spool_on_line(mut words: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let mut spool = None;
+    while let Some(word) = words.next().filter(|word| word != "--") {
+        if word == "--spool" {
+            // Bash takes a word apart at an equals sign.
+            let value = words.next();
+            spool = if value.as_deref() == Some(OsStr::new("=")) { words.next() } else { value };
+        } else if let Some(value) = word.as_bytes().strip_prefix(b"--spool=") {
+            spool = Some(OsStr::from_bytes(value).to_owned());
+        }
+    }
+    spool.map(PathBuf::from)
 }
 
 fn settings(typed: &OsStr) -> Vec<CompletionCandidate> {
