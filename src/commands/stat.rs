@@ -119,7 +119,7 @@ fn in_words(text: &mut String, queue: &QueueName, stat: &Stat, now: UnixMillis) 
     if stat.strays > 0 {
         writeln!(text, "strays       {} (not of this queue; left alone)", stat.strays)?;
         for path in &stat.stray_examples {
-            writeln!(text, "             {}", path.display())?;
+            writeln!(text, "             {}", visible(&path.display().to_string()))?;
         }
     }
     if stat.messages() > 0 {
@@ -127,6 +127,11 @@ fn in_words(text: &mut String, queue: &QueueName, stat: &Stat, now: UnixMillis) 
         shape(text, stat)?;
     }
     Ok(())
+}
+
+/// A name in one line that plays no tricks on a terminal.
+fn visible(name: &str) -> String {
+    if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
 }
 
 fn policy_words(policy: &Policy) -> String {
