@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -79,9 +80,9 @@ pub(super) fn with_queues(command: Command) -> Command {
 
 /// The queues whose names begin as typed. Silent when there is no spool: a shell is no place for errors.
 fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let spool = typed_spool(std::env::args_os())
-        .or_else(|| std::env::var_os("MQ_SPOOL").map(PathBuf::from))
-        .or_else(super::default_spool_dir);
+    let line = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    let given = spool_on_line(line).or_else(|| std::env::var_os("MQ_SPOOL").map(PathBuf::from));
+    let spool = given.or_else(super::default_spool_dir);
     let names = spool.and_then(|spool| Spool::open(spool).ok()).and_then(|store| store.queues().ok());
     let typed = typed.to_string_lossy();
     names
@@ -92,12 +93,19 @@ fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
         .collect()
 }
 
-/// The spool that the command line names which is being completed.
-fn typed_spool(words: impl Iterator<Item = OsString>) -> Option<PathBuf> {
-    let words: Vec<OsString> = words.collect();
-    let of_two = words.windows(2).filter(|pair| pair[0] == "--spool").map(|pair| PathBuf::from(&pair[1]));
-    let of_one = words.iter().filter_map(|word| word.to_str()?.strip_prefix("--spool=").map(PathBuf::from));
-    of_two.chain(of_one).last()
+/// What `--spool` says on the line that is being typed.
+fn spool_on_line(mut words: impl Iterator<Item = OsString>) -> Option<PathBuf> {
+    let mut spool = None;
+    while let Some(word) = words.next().filter(|word| word != "--") {
+        if word == "--spool" {
+            // Bash takes a word apart at an equals sign.
+            let value = words.next();
+            spool = if value.as_deref() == Some(OsStr::new("=")) { words.next() } else { value };
+        } else if let Some(value) = word.as_bytes().strip_prefix(b"--spool=") {
+            spool = Some(OsStr::from_bytes(value).to_owned());
+        }
+    }
+    spool.map(PathBuf::from)
 }
 
 fn formats() -> Vec<CompletionCandidate> {

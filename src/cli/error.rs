@@ -7,11 +7,6 @@ use super::exit;
 use crate::commands::streams::{StdoutError, interruption};
 use crate::store::{self, Error};
 
-/// There is no place for a spool by default.
-#[derive(Debug, thiserror::Error)]
-#[error("there is no place for the queues: neither --spool, MQ_SPOOL, XDG_STATE_HOME nor HOME says where")]
-pub(super) struct NoSpool;
-
 /// Tells an error of the verb `name` on stderr, and returns its exit status.
 pub(super) fn report(name: &str, error: &anyhow::Error) -> u8 {
     if let Some(interrupted) = error.chain().find_map(interruption) {
@@ -39,15 +34,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// What to do about it.
 fn hint(error: &anyhow::Error) -> Option<String> {
-    let of_store = error.chain().find_map(|cause| cause.downcast_ref::<Error>());
-    if let Some(hint) = of_store.and_then(hint_for) {
-        return Some(hint);
-    }
-    match exit::status(error) {
+    // What is wrong with a user's own file, its path says.
+    let of_store = error.chain().find_map(|cause| cause.downcast_ref::<Error>())?;
+    hint_for(of_store).or_else(|| match exit::status(error) {
         exit::TRY_LATER => Some("free some space, or take messages out of the queue, and try again".to_owned()),
         exit::PERMISSION => Some("check who owns the path, or name another spool with --spool".to_owned()),
         _ => None,
-    }
+    })
 }
 
 fn hint_for(error: &Error) -> Option<String> {

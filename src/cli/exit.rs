@@ -5,7 +5,8 @@ use std::io;
 use crate::codec::framing::FramingError;
 use crate::codec::{CodecError, DetectError, UnknownFormat};
 use crate::commands::envelope::EnvelopeError;
-use crate::commands::{NoProgram, Usage};
+use crate::commands::streams::{FileError, StdoutError};
+use crate::commands::{NoProgram, NoSpool, Usage};
 use crate::domain::Invalid;
 use crate::domain::queue::PolicyError;
 use crate::store;
@@ -62,6 +63,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         let inner = error.get_ref().and_then(|inner| of_cause(inner));
         return inner.or_else(|| Some(of_io(error)));
     }
+    if cause.is::<StdoutError>() || cause.is::<FileError>() {
+        return Some(of_users_file(cause.source()));
+    }
     if let Some(error) = cause.downcast_ref::<CodecError>() {
         return match error {
             CodecError::Input(error) | CodecError::Output(error) => Some(of_io(error)),
@@ -79,7 +83,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     }
     let is_data = cause.is::<DetectError>() || cause.is::<UnknownFormat>() || cause.is::<EnvelopeError>();
     let is_usage = cause.is::<Usage>() || cause.is::<Invalid>() || cause.is::<PolicyError>();
-    let is_config = cause.is::<super::error::NoSpool>();
+    let is_config = cause.is::<NoSpool>();
     match (is_data, is_usage, is_config) {
         (true, ..) => Some(DATA),
         (_, true, _) => Some(USAGE),
@@ -101,6 +105,14 @@ fn of_store(error: &store::Error) -> Option<u8> {
         Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
         // Their cause says more.
         Error::Io { .. } | Error::Body(_) => None,
+    }
+}
+
+/// The disk that is full is not the queue's: to try again later is no advice.
+fn of_users_file(source: Option<&(dyn std::error::Error + 'static)>) -> u8 {
+    match source.and_then(|source| source.downcast_ref::<io::Error>()).map_or(IO, of_io) {
+        TRY_LATER => IO,
+        status => status,
     }
 }
 

@@ -91,16 +91,9 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run_verb(verb: &Verb, matches: &ArgMatches) -> anyhow::Result<Outcome> {
-    let spool = spool_dir(matches.get_one::<PathBuf>("spool"))?;
+    // `--spool` or `MQ_SPOOL`, else in the user's state directory.
+    let spool = matches.get_one::<PathBuf>("spool").cloned().or_else(default_spool_dir);
     (verb.run)(matches, &Context { spool })
-}
-
-/// Where the spool is: `--spool` or `MQ_SPOOL`, else in the user's state directory.
-fn spool_dir(given: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
-    if let Some(given) = given {
-        return Ok(given.clone());
-    }
-    default_spool_dir().ok_or_else(|| error::NoSpool.into())
 }
 
 /// The XDG base directory specification says that a relative path is to be ignored.
@@ -147,4 +140,12 @@ fn definition(all: bool) -> Command {
         command = command.subcommand(if all { define(verb) } else { verb.defer(define) });
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_does_not_contradict_itself() {
+        super::definition(true).debug_assert();
+    }
 }

@@ -21,6 +21,9 @@ struct Names {
 }
 
 impl Format {
+    /// How much of a body's beginning [`Format::detect`] should see, in bytes: white space may stand before it.
+    pub const START_BYTES: u64 = 1024;
+
     /// Every format, in the order of help texts.
     pub const ALL: &'static [Format] = &[Format::Json, Format::Msgpack];
 
@@ -51,7 +54,7 @@ impl Format {
     ///
     /// A first byte of 0x80 or more begins no JSON text, so such a body is Msgpack, unless that byte is a whole
     /// Msgpack value by itself and more follows (UTF-8 text, a byte-order mark). Otherwise the first byte that is not
-    /// white space decides whether it can be JSON. `body_start` should hold some hundred bytes if the body has them.
+    /// white space decides whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
     ///
     /// # Errors
     ///

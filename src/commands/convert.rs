@@ -33,12 +33,13 @@ pub(crate) struct ConvertArgs {
 impl VerbArgs for ConvertArgs {
     fn run(self, _: &Context) -> Result<Outcome> {
         let mut input = std::io::stdin().lock();
-        // Two bytes tell a document of one byte from a longer one.
         let mut start = Vec::new();
-        input.by_ref().take(2).read_to_end(&mut start)?;
         let from = match self.from {
             Some(from) => from,
-            None => Format::detect(&start, start.len() as u64)?,
+            None => {
+                input.by_ref().take(Format::START_BYTES).read_to_end(&mut start)?;
+                Format::detect(&start, start.len() as u64)?
+            }
         };
         let mut output = BufWriter::with_capacity(64 * 1024, Stdout);
         let mut input = BufReader::with_capacity(64 * 1024, start.as_slice().chain(input));

@@ -14,7 +14,7 @@ use super::envelope;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
 use crate::domain::{MessageId, NewMessage, QueueName};
-use crate::store::Store;
+use crate::store::{Error, Store};
 
 /// How long a pipe has to be silent until what has arrived is put.
 const SILENCE: Duration = Duration::from_millis(3);
@@ -93,7 +93,7 @@ impl<'a> Feeder<'a> {
             [(new, body)] => self.put_now(new, &mut body.as_slice()),
             batch => {
                 let mut outcome = self.store.put_batch(self.queue, batch);
-                if self.create && matches!(outcome.error, Some(crate::store::Error::NoSuchQueue { .. })) {
+                if self.create && matches!(outcome.error, Some(Error::NoSuchQueue { .. })) {
                     super::creating(self.store, self.queue, true, || self.store.policy(self.queue))?;
                     outcome = self.store.put_batch(self.queue, batch);
                 }
@@ -110,8 +110,16 @@ impl<'a> Feeder<'a> {
     }
 
     fn put_now(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
-        // A missing queue is noticed before the body is touched, so a second try finds it whole.
-        let id = super::creating(self.store, self.queue, self.create, || self.store.put(self.queue, new, body))?;
+        let mut body = Watched { body, is_touched: false };
+        let id = match self.store.put(self.queue, new, &mut body) {
+            // A missing queue is noticed before the body is touched. One that is dropped later has taken the body
+            // along: what a second try would find is not what was sent (I3).
+            Err(Error::NoSuchQueue { .. }) if self.create && !body.is_touched => {
+                super::creating(self.store, self.queue, true, || self.store.policy(self.queue))?;
+                self.store.put(self.queue, new, &mut body)?
+            }
+            other => other?,
+        };
         self.print(&[id]);
         Ok(())
     }
@@ -192,6 +200,13 @@ impl<'a> Feeder<'a> {
 
     /// Puts each file as a message.
     pub(super) fn feed_files(&mut self, files: &[OsString], input: &mut Input) -> Result<()> {
+        let fed = self.feed_each_file(files, input);
+        // The files before one that cannot be read are put, however many a batch holds.
+        let flushed = self.flush();
+        fed.and(flushed)
+    }
+
+    fn feed_each_file(&mut self, files: &[OsString], input: &mut Input) -> Result<()> {
         for path in files {
             let file = if path == "-" { None } else { Some(open_file(path.as_ref())?) };
             input.switch_to(file);
@@ -205,7 +220,20 @@ impl<'a> Feeder<'a> {
                 self.put_one(new, &mut start.as_slice().chain(&mut *input))?;
             }
         }
-        self.flush()
+        Ok(())
+    }
+}
+
+/// A body that tells whether somebody has begun to read it.
+struct Watched<'a> {
+    body: &'a mut dyn Read,
+    is_touched: bool,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.is_touched = true;
+        self.body.read(buffer)
     }
 }
 

@@ -14,7 +14,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::envelope::Facts;
-use super::streams::{Output, create_file, open_descriptor};
+use super::streams::{Output, create_file, open_descriptor, write_failed};
 use super::{Context, Outcome, Usage, VerbArgs, duration, note};
 use crate::codec::framing::{Framing, FramingError, check_frame, write_frame};
 use crate::codec::{self, CodecError, Format};
@@ -320,7 +320,7 @@ impl GetArgs {
             return Ok(media_type.as_str().parse()?);
         }
         let mut start = Vec::new();
-        delivery.body.by_ref().take(16).read_to_end(&mut start)?;
+        delivery.body.by_ref().take(Format::START_BYTES).read_to_end(&mut start)?;
         delivery.body.rewind()?;
         Ok(Format::detect(&start, delivery.body.len_bytes())?)
     }
@@ -385,15 +385,16 @@ enum ReceiptSink {
     /// Nowhere: they are in the envelopes, or the messages are deleted.
     Nowhere,
     Stderr,
-    File(std::fs::File),
+    /// Here, which the user calls so.
+    File(std::fs::File, PathBuf),
 }
 
 impl ReceiptSink {
     /// Opened before anything is claimed, so that a claim is not wasted on a file that cannot be written.
     fn new(args: &GetArgs) -> Result<Self> {
         Ok(match (&args.receipt_file, args.receipt_fd) {
-            (Some(path), _) => Self::File(create_file(path)?),
-            (None, Some(number)) => Self::File(open_descriptor(number)?),
+            (Some(path), _) => Self::File(create_file(path)?, path.clone()),
+            (None, Some(number)) => Self::File(open_descriptor(number)?, format!("file descriptor {number}").into()),
             (None, None) if args.json || args.delete => Self::Nowhere,
             (None, None) => Self::Stderr,
         })
@@ -403,7 +404,9 @@ impl ReceiptSink {
         match self {
             Self::Nowhere => {}
             Self::Stderr => writeln!(io::stderr(), "receipt: {receipt}")?,
-            Self::File(file) => file.write_all(format!("{receipt}\n").as_bytes())?,
+            Self::File(file, path) => {
+                file.write_all(format!("{receipt}\n").as_bytes()).map_err(|error| write_failed(path, error))?;
+            }
         }
         Ok(())
     }

@@ -54,14 +54,19 @@ pub(crate) enum Outcome {
 
 /// What every verb is given.
 pub(crate) struct Context {
-    /// Where the spool is, or would be.
-    pub(crate) spool: PathBuf,
+    /// Where the spool is, or would be; `None` if nothing says where.
+    pub(crate) spool: Option<PathBuf>,
 }
+
+/// There is no place for a spool.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no place for the queues: neither --spool, MQ_SPOOL, XDG_STATE_HOME nor HOME says where")]
+pub(crate) struct NoSpool;
 
 impl Context {
     /// Opens the spool.
     pub(crate) fn store(&self) -> Result<Spool> {
-        Ok(Spool::open(&self.spool)?)
+        Ok(Spool::open(self.spool.as_ref().ok_or(NoSpool)?)?)
     }
 }
 

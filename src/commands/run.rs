@@ -10,13 +10,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use command_fds::{CommandFdExt as _, FdMapping};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::FileType;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -44,10 +44,16 @@ impl NoProgram {
     }
 }
 
+fn can_run(path: &Path) -> rustix::io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+    // Directories have that permission too, with another meaning.
+    let is_dir = FileType::from_raw_mode(rustix::fs::stat(path)?.st_mode).is_dir();
+    if is_dir { Err(rustix::io::Errno::ISDIR) } else { Ok(()) }
+}
+
 /// Whether there is such a program, before a delivery is spent on it.
 pub(super) fn check_program(program: &OsStr) -> Result<(), NoProgram> {
     let failed = |source| NoProgram { program: program.display().to_string(), source };
-    let can_run = |path: &Path| rustix::fs::access(path, rustix::fs::Access::EXEC_OK);
     if program.as_encoded_bytes().contains(&b'/') {
         return can_run(Path::new(program)).map_err(|error| failed(error.into()));
     }
@@ -88,8 +94,8 @@ pub(super) fn run(
         return Ok(Outcome::Command(0));
     }
     let reason = status.to_string();
-    fail(store, &delivery, &reason);
-    note(format_args!("message {} was released: the command ended with {reason}", delivery.message.id));
+    let became = fail(store, &delivery, &reason);
+    note(format_args!("message {} {became}: the command ended with {reason}", delivery.message.id));
     match (status.signal(), interrupted) {
         // Ctrl-C was meant for both.
         (Some(SIGINT), Some(interrupted)) => Err(interrupted.into()),
@@ -98,17 +104,16 @@ pub(super) fn run(
     }
 }
 
-/// Notes the failure and gives the message back.
-fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) {
+/// Notes the failure and gives the message back. Returns what became of it: what the command has done with its
+/// message itself stays done.
+fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) -> String {
     let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason: reason.to_owned() };
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
-    for result in store.release(std::slice::from_ref(&delivery.receipt), Duration::ZERO) {
-        match result {
-            // The command has deleted or released it itself.
-            Ok(()) | Err(store::Error::StaleReceipt { .. }) => {}
-            Err(error) => note(format_args!("{}", store::chain(&error))),
-        }
+    match store.release_if_held(&delivery.receipt) {
+        Ok(true) => "was released".to_owned(),
+        Ok(false) | Err(store::Error::StaleReceipt { .. }) => "is as the command left it".to_owned(),
+        Err(error) => format!("could not be released ({})", store::chain(&error)),
     }
 }
 
@@ -122,7 +127,12 @@ fn start(
     let media_type = converted.as_ref().and(to).map(Format::mime_type);
     let stdin = body_file(delivery, converted).context("cannot hand the body to the command")?;
     let mut process = Command::new(&command[0]);
-    process.args(&command[1..]).stdin(Stdio::from(stdin)).envs(environment(delivery, media_type, context));
+    process.args(&command[1..]).stdin(Stdio::from(stdin));
+    // The attributes of a message further out are not this one's.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"MQ_ATTR_")) {
+        process.env_remove(name);
+    }
+    process.envs(environment(delivery, media_type, context));
     let hold = delivery.hold.as_ref().and_then(|hold| hold.as_fd());
     if let Some(fd) = hold {
         let parent_fd: OwnedFd = fd.try_clone_to_owned()?;
@@ -150,9 +160,7 @@ fn body_file(delivery: &mut Delivery, converted: Option<Body>) -> io::Result<Fil
 
 fn environment(delivery: &Delivery, media_type: Option<&str>, context: &Context) -> Vec<(String, OsString)> {
     let message = &delivery.message;
-    let spool: PathBuf = std::path::absolute(&context.spool).unwrap_or_else(|_| context.spool.clone());
     let mut variables: Vec<(String, OsString)> = vec![
-        ("MQ_SPOOL".to_owned(), spool.into()),
         ("MQ_ID".to_owned(), message.id.to_string().into()),
         ("MQ_QUEUE".to_owned(), delivery.receipt.queue.to_string().into()),
         ("MQ_RECEIPT".to_owned(), delivery.receipt.to_string().into()),
@@ -162,6 +170,10 @@ fn environment(delivery: &Delivery, media_type: Option<&str>, context: &Context)
         // Set in any case, so that none is inherited from a message further out.
         ("MQ_REPLY_TO".to_owned(), message.reply_to.as_ref().map(ToString::to_string).unwrap_or_default().into()),
     ];
+    if let Some(spool) = &context.spool {
+        let spool = std::path::absolute(spool).unwrap_or_else(|_| spool.clone());
+        variables.push(("MQ_SPOOL".to_owned(), spool.into()));
+    }
     let own_type = message.media_type.as_ref().map(MediaType::as_str);
     variables.push(("MQ_TYPE".to_owned(), media_type.or(own_type).unwrap_or_default().into()));
     for (name, value) in message.attributes.iter() {

@@ -12,7 +12,7 @@ use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs};
 use crate::domain::units::format_duration;
 use crate::domain::{Clock as _, Policy, QueueName, SystemClock, UnixMillis};
-use crate::store::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat, Store as _};
+use crate::store::{AGE_LIMITS_S, DELIVERY_LIMITS, Error, Stat, Store as _};
 
 /// Count messages by state, age and deliveries
 ///
@@ -39,6 +39,7 @@ impl VerbArgs for StatArgs {
         let store = context.store()?;
         let now = SystemClock.now();
         let mut text = String::new();
+        let mut failures = Vec::new();
         match &self.queue {
             Some(queue) if self.json => writeln!(text, "{}", as_json(queue, &store.stat(queue)?, now))?,
             Some(queue) => in_words(&mut text, queue, &store.stat(queue)?, now)?,
@@ -47,7 +48,16 @@ impl VerbArgs for StatArgs {
                     text.push_str("QUEUE                     READY    DELAYED    CLAIMED       HELD   OLDEST  NOTES\n");
                 }
                 for queue in store.queues()? {
-                    let stat = store.stat(&queue)?;
+                    let stat = match store.stat(&queue) {
+                        Ok(stat) => stat,
+                        // Dropped since it was listed.
+                        Err(Error::NoSuchQueue { .. }) => continue,
+                        // One that is in trouble must not hide the others.
+                        Err(error) => {
+                            failures.push(error.into());
+                            continue;
+                        }
+                    };
                     if self.json {
                         writeln!(text, "{}", as_json(&queue, &stat, now))?;
                     } else {
@@ -57,7 +67,7 @@ impl VerbArgs for StatArgs {
             }
         }
         Stdout.write_all(text.as_bytes()).map_err(StdoutError)?;
-        Ok(Outcome::Done)
+        Ok(if failures.is_empty() { Outcome::Done } else { Outcome::Failed(failures) })
     }
 }
 
@@ -114,7 +124,7 @@ fn in_words(text: &mut String, queue: &QueueName, stat: &Stat, now: UnixMillis) 
     if stat.strays > 0 {
         writeln!(text, "strays       {} (not of this queue; left alone)", stat.strays)?;
         for path in &stat.stray_examples {
-            writeln!(text, "             {}", path.display())?;
+            writeln!(text, "             {}", visible(&path.display().to_string()))?;
         }
     }
     if stat.messages() > 0 {
@@ -122,6 +132,11 @@ fn in_words(text: &mut String, queue: &QueueName, stat: &Stat, now: UnixMillis) 
         shape(text, stat)?;
     }
     Ok(())
+}
+
+/// A name in one line that plays no tricks on a terminal.
+fn visible(name: &str) -> String {
+    if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
 }
 
 fn policy_words(policy: &Policy) -> String {

@@ -223,7 +223,8 @@ pub(crate) enum Output {
     Named(File, PathBuf),
 }
 
-fn write_failed(path: &Path, source: io::Error) -> FileError {
+/// An error of writing a file that the user named.
+pub(crate) fn write_failed(path: &Path, source: io::Error) -> FileError {
     FileError { action: "write", path: path.display().to_string(), source }
 }
 

@@ -211,14 +211,29 @@ fn optional<T>(value: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> Resul
 }
 
 mod duration_text {
-    use super::{Deserialize, Deserializer, Duration, Serializer, format_duration, parse_duration};
+    use super::{Deserializer, Duration, Serializer, fmt, format_duration, parse_duration};
+
+    /// Parses where the text is read, so that an error has the text's own place in the file.
+    struct Visitor;
+
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration in quotes, such as \"30s\"")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
+            parse_duration(text).map_err(E::custom)
+        }
+    }
 
     pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&format_duration(*duration))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        parse_duration(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+        from.deserialize_str(Visitor)
     }
 }
 

@@ -92,6 +92,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         })
     }
 
+    pub(super) fn release_if_held(&self, receipt: &Receipt) -> Result<bool> {
+        let is_held = self.fs().status(&self.layout.path(State::Held, &receipt.name)).is_ok();
+        if is_held {
+            self.release(receipt, Duration::ZERO)?;
+        }
+        Ok(is_held)
+    }
+
     pub(super) fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<UnixSeconds> {
         let policy = self.policy()?;
         let name = &receipt.name;

@@ -498,12 +498,16 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
     }
 
     fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn io::Read) -> Result<MessageId> {
-        self.queue(queue)?.put(new, body)
+        let queue = self.queue(queue)?;
+        queue.put(new, body).map_err(|error| queue.dropped_or(error))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
         match self.queue(queue) {
-            Ok(queue) => queue.put_batch(batch),
+            Ok(queue) => {
+                let outcome = queue.put_batch(batch);
+                BatchOutcome { error: outcome.error.map(|error| queue.dropped_or(error)), ..outcome }
+            }
             Err(error) => BatchOutcome { ids: Vec::new(), error: Some(error) },
         }
     }
@@ -522,6 +526,10 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
 
     fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
         receipts.iter().map(|receipt| self.queue(&receipt.queue)?.release(receipt, delay)).collect()
+    }
+
+    fn release_if_held(&self, receipt: &Receipt) -> Result<bool> {
+        self.queue(&receipt.queue)?.release_if_held(receipt)
     }
 
     fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {

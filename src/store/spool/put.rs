@@ -117,12 +117,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// Why a temporary is not there any more: the queue was dropped, or somebody cleared it away.
     pub(super) fn vanished(&self, path: &Path) -> Error {
-        if self.fs().status(self.layout.dir()).is_err() {
-            let place = self.spool.root().display().to_string();
-            return Error::NoSuchQueue { queue: self.name.clone(), place };
-        }
         let source = io::Error::new(io::ErrorKind::NotFound, "the temporary was removed while it was written");
-        Error::Io { action: "publish", path: path.to_owned(), source }
+        self.dropped_or(Error::Io { action: "publish", path: path.to_owned(), source })
+    }
+
+    /// An error, or what is behind it: the queue was dropped while it was put to.
+    pub(super) fn dropped_or(&self, error: Error) -> Error {
+        match error {
+            Error::Io { source, .. }
+                if source.kind() == io::ErrorKind::NotFound && self.fs().status(self.layout.dir()).is_err() =>
+            {
+                let place = self.spool.root().display().to_string();
+                Error::NoSuchQueue { queue: self.name.clone(), place }
+            }
+            error => error,
+        }
     }
 }
 
