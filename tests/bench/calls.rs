@@ -1,11 +1,11 @@
 //! How many system calls a one-shot verb makes, and which.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use mq::domain::Durability;
 
-use super::context::{BODY, Bench, STANDING};
+use super::context::{BODY, Bench, STANDING, program};
 use super::peers::is_installed;
 use super::table::{NOTHING, Table};
 
@@ -61,9 +61,9 @@ pub(crate) fn run(bench: &Bench, table: &mut Table) -> Result<()> {
 
 fn count(bench: &Bench, command: &Command) -> Result<Counted> {
     let report = bench.dir.join("calls");
-    let mut strace = Command::new("strace");
+    let mut strace = program("strace");
     strace.args(["-f", "-c", "-o"]).arg(&report).arg(command.get_program()).args(command.get_args());
-    let status = strace.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    let status = strace.status()?;
     ensure!(status.success(), "{strace:?} failed: {status}");
     let text = std::fs::read_to_string(&report)?;
     // % time, seconds, usecs/call, calls, errors (may be blank), syscall

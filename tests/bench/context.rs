@@ -1,5 +1,6 @@
 //! What all parts share: where things are, and how the programs are called.
 
+use std::ffi::OsStr;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -51,9 +52,9 @@ impl Bench {
 
     /// A call of mq. What it prints goes nowhere, what it complains of comes through.
     pub(crate) fn mq(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(MQ);
+        let mut command = program(MQ);
         command.arg("--spool").arg(self.spool.root()).args(args);
-        silence(command)
+        command
     }
 
     /// A call of a floor's verb on `floor`.
@@ -65,9 +66,9 @@ impl Bench {
 
     /// A call of this very program.
     pub(crate) fn me(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.me);
+        let mut command = program(&self.me);
         command.arg(verb);
-        silence(command)
+        command
     }
 
     /// A floor's directory with [`STANDING`] messages in it.
@@ -136,8 +137,11 @@ impl Bench {
     }
 }
 
-fn silence(mut command: Command) -> Command {
-    command.stdin(Stdio::null()).stdout(Stdio::null());
+/// A call of a program as a shell would make it. cargo sets a search path for the dynamic loader, which would
+/// try each library in each of its directories at the start of every process.
+pub(crate) fn program(path: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(path);
+    command.env_remove("LD_LIBRARY_PATH").stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use mq::domain::{Durability, QueueName};
 use mq::store::Store as _;
 
-use super::context::{Bench, same_bytes};
+use super::context::{Bench, program, same_bytes};
 use super::depth;
 use super::peers::is_installed;
 use super::samples::show;
@@ -83,11 +83,11 @@ fn peak_kib(bench: &Bench, command: &Command, stdout: Stdio, stdin: Option<&Path
     let report = bench.dir.join("peak");
     let mut run = if has_time {
         // It is small itself: what a process has before it executes another program counts for its peak.
-        let mut run = Command::new("time");
+        let mut run = program("time");
         run.args(["-f", "%M", "-o"]).arg(&report).arg(command.get_program());
         run
     } else {
-        Command::new(command.get_program())
+        program(command.get_program())
     };
     run.args(command.get_args()).stdin(stdin).stdout(stdout);
     let start = Instant::now();

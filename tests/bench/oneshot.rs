@@ -1,11 +1,9 @@
 //! One process per message, as in a shell loop, against a floor process.
 
-use std::process::Command;
-
 use anyhow::Result;
 use mq::domain::Durability;
 
-use super::context::{BODY, Bench, STANDING};
+use super::context::{BODY, Bench, STANDING, program};
 use super::samples::{Timed, in_turns, time};
 use super::table::Table;
 
@@ -32,7 +30,7 @@ pub(crate) fn run(bench: &Bench, table: &mut Table) -> Result<()> {
     let mut mq_get = bench.mq(&["get", name, "--receipt-file", &receipt]);
     let mut mq_delete = bench.mq(&["delete", "--receipt-file", &receipt]);
     let mut started = bench.me("floor-nothing");
-    let mut bin_true = Command::new("/bin/true");
+    let mut bin_true = program("/bin/true");
 
     // Two puts a round for the two gets: the depth stays as it is.
     let mut things: Vec<Timed<'_>> = vec![

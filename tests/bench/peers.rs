@@ -1,11 +1,11 @@
 //! What else people use from a shell for the same purpose, where it is installed.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Result;
 use mq::domain::Durability;
 
-use super::context::{BODY, Bench};
+use super::context::{BODY, Bench, program};
 use super::samples::{Samples, time};
 use super::table::Table;
 
@@ -53,15 +53,15 @@ fn find(bench: &Bench) -> Result<(Vec<Peer>, Vec<Missing>)> {
         std::fs::create_dir_all(dir.join(sub))?;
     }
     let mut add = |what, mut command: Command, after: Option<Command>| {
-        command.current_dir(&dir).stdin(Stdio::null()).stdout(Stdio::null());
+        command.current_dir(&dir);
         peers.push(Peer { what, command, after, samples: Samples::default() });
     };
 
     if is_installed("nq") {
-        let mut command = Command::new("nq");
+        let mut command = program("nq");
         command.args(["-q", "-c", "true"]).env("NQDIR", dir.join("nq"));
         // It runs the command in the background.
-        let mut after = Command::new("nq");
+        let mut after = program("nq");
         after.arg("-w").env("NQDIR", dir.join("nq"));
         add("nq -q true (not durable)", command, Some(after));
     } else {
@@ -71,8 +71,8 @@ fn find(bench: &Bench) -> Result<(Vec<Peer>, Vec<Missing>)> {
     if is_installed("sqlite3") {
         let database = dir.join("queue.db");
         let make = "PRAGMA journal_mode=WAL; CREATE TABLE queue(id INTEGER PRIMARY KEY, body TEXT);";
-        time(Command::new("sqlite3").arg(&database).arg(make).stdout(Stdio::null()))?;
-        let mut command = Command::new("sqlite3");
+        time(program("sqlite3").arg(&database).arg(make))?;
+        let mut command = program("sqlite3");
         let insert = format!("PRAGMA synchronous=FULL; INSERT INTO queue(body) VALUES('{BODY}');");
         command.arg(&database).arg(insert);
         add("sqlite3, one INSERT, WAL, synchronous=FULL", command, None);
@@ -81,7 +81,7 @@ fn find(bench: &Bench) -> Result<(Vec<Peer>, Vec<Missing>)> {
     }
 
     let shell = |script: &str| {
-        let mut command = Command::new("sh");
+        let mut command = program("sh");
         command.args(["-c", script, "sh", BODY]);
         command
     };
