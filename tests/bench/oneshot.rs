@@ -30,6 +30,7 @@ pub(crate) fn run(bench: &Bench, table: &mut Table) -> Result<()> {
     let mut mq_get = bench.mq(&["get", name, "--receipt-file", &receipt]);
     let mut mq_delete = bench.mq(&["delete", "--receipt-file", &receipt]);
     let mut started = bench.me("floor-nothing");
+    let mut version = bench.mq(&["--version"]);
     let mut bin_true = program("/bin/true");
 
     // Two puts a round for the two gets: the depth stays as it is.
@@ -44,6 +45,7 @@ pub(crate) fn run(bench: &Bench, table: &mut Table) -> Result<()> {
         Box::new(|| Ok(time(&mut mq_get)? + time(&mut mq_delete)?)),
         Box::new(|| time(&mut bin_true)),
         Box::new(|| time(&mut started)),
+        Box::new(|| time(&mut version)),
     ];
     let samples = in_turns(rounds, &mut things)?;
 
@@ -52,6 +54,7 @@ pub(crate) fn run(bench: &Bench, table: &mut Table) -> Result<()> {
     table.against("mq get --delete", &samples[2], &samples[3], GOAL);
     table.against("mq get --receipt-file + mq delete", &samples[6], &samples[7], GOAL);
     table.alone("/bin/true", &samples[8]);
-    table.alone("this program, doing nothing", &samples[9]);
+    table.alone("this program, doing nothing (in every floor)", &samples[9]);
+    table.alone("mq --version", &samples[10]);
     Ok(())
 }
