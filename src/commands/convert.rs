@@ -34,7 +34,9 @@ impl VerbArgs for ConvertArgs {
     fn run(self, _: &Context) -> Result<Outcome> {
         let mut input = std::io::stdin().lock();
         let mut start = Vec::new();
-        let from = if let Some(from) = self.from { from } else {
+        let from = if let Some(from) = self.from {
+            from
+        } else {
             input.by_ref().take(Format::START_BYTES).read_to_end(&mut start)?;
             Format::detect(&start, start.len() as u64)?
         };
