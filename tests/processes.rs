@@ -11,6 +11,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use mq::domain::{NewMessage, Priority};
+use mq::store::Store as _;
+use mq::store::spool::Spool;
+
 use common::{eventually, expect, has, mq, mq_bin, run, scratch, skipped};
 
 fn put_numbered(spool: &Path, queue: &str, count: usize) {
@@ -213,6 +217,25 @@ fn i9_a_failing_sync_is_a_failed_put_and_leaves_nothing() {
         }
         assert!(failed >= 2, "only {failed} syncs failed");
     }
+}
+
+/// Senders that all need the same new directory at the same moment: each of them gets its message in.
+#[test]
+fn i1_senders_do_not_trip_over_a_directory_that_another_makes() {
+    let dir = scratch();
+    let put_many = || {
+        let spool = Spool::open(dir.path()).unwrap();
+        let (queue, mut new) = ("q".parse().unwrap(), NewMessage::default());
+        for n in (0..=u8::MAX).cycle().take(2000) {
+            // A directory for each priority: ten times as many to trip over.
+            new.priority = Priority::new(n % 10).unwrap();
+            spool.put(&queue, &new, &mut &b"body"[..]).unwrap();
+        }
+    };
+    expect(dir.path(), &["create", "q", "durability=none"], 0);
+    std::thread::scope(|threads| (0..8).for_each(|_| drop(threads.spawn(put_many))));
+    let bodies = expect(dir.path(), &["get", "q", "--count", "all", "--lines", "--delete"], 0);
+    assert_eq!(bodies.len(), 16_000 * "body\n".len());
 }
 
 /// Receivers that sleep are woken by a put, each by one.

@@ -82,7 +82,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             match self.fs().rename(from, to) {
                 Ok(()) => return Ok(Moved::Yes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if !self.make_parents(to, false)? {
+                    if !self.make_parents(to, false)? && self.is_gone(from) {
                         return Ok(Moved::Gone);
                     }
                 }
@@ -97,7 +97,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             match self.fs().link(from, to) {
                 Ok(()) => return Ok(Moved::Yes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if !self.make_parents(to, true).map_err(io::Error::other)? {
+                    if !self.make_parents(to, true).map_err(io::Error::other)? && self.is_gone(from) {
                         return Ok(Moved::Gone);
                     }
                 }
@@ -105,6 +105,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
         }
         Ok(Moved::Gone)
+    }
+
+    /// Whether it is the old name that is missing: when the new name's directory is there by now, it may have been
+    /// made by somebody else in this very moment.
+    fn is_gone(&self, from: &Path) -> bool {
+        self.fs().status(from).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Makes the directories above `path` that are missing, with their own parents made durable if
