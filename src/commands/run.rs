@@ -111,7 +111,7 @@ fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) -> String {
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
     match store.release_if_held(&delivery.receipt) {
-        Ok(true) => "was released".to_owned(),
+        Ok(true) => "was not deleted".to_owned(),
         Ok(false) | Err(store::Error::StaleReceipt { .. }) => "is as the command left it".to_owned(),
         Err(error) => format!("could not be released ({})", store::chain(&error)),
     }

@@ -269,6 +269,11 @@ pub enum Notice {
         /// What is wrong with it.
         why: String,
     },
+    /// Fewer messages were claimed than there are.
+    Stopped {
+        /// Why no more.
+        why: String,
+    },
     /// A message that could not be moved to the dead-letter queue: it stays where it is.
     NotBuried {
         /// The message.
@@ -284,6 +289,7 @@ impl fmt::Display for Notice {
             Self::Quarantined { path, why } => {
                 write!(f, "a damaged message was set aside, not delivered: {} ({why})", path.display())
             }
+            Self::Stopped { why } => write!(f, "not all that was asked for could be claimed at once: {why}"),
             Self::NotBuried { id, why } => {
                 write!(f, "message {id} has used up its deliveries, but cannot go to the dead letters: {why}")
             }

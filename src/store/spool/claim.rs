@@ -87,9 +87,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             match self.claim_one(name, path, request.visibility, policy, &mut claims.notices) {
                 Ok(Some(delivery)) => claims.deliveries.push(delivery),
                 Ok(None) => {}
-                // On a full disk a directory of claims cannot grow: what fits is handed out, and finishing it
-                // makes room for the next.
-                Err(Error::Io { source, .. }) if is_out_of_space(&source) && !claims.deliveries.is_empty() => {
+                // What is claimed is handed out. (On a full disk a directory of claims cannot grow: finishing some
+                // makes room for the next.)
+                Err(error) if !claims.deliveries.is_empty() => {
+                    claims.notices.push(Notice::Stopped { why: crate::store::chain(&error) });
                     return Ok(ControlFlow::Break(()));
                 }
                 Err(error) => return Err(error),
@@ -157,6 +158,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         names.retain(|(_, kind)| *kind == Kind::File);
         for (file_name, _) in names {
             let Some(name) = parse_name(file_name.as_ref()) else { continue };
+            // In another leaf than its own no receipt would find it: it is a stray.
+            if self.layout.leaf(name.priority, name.seq) != leaf {
+                continue;
+            }
             let flow = each(name, &leaf.join(file_name))?;
             if flow.is_break() {
                 return Ok(flow);

@@ -179,6 +179,15 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         }
     }
 
+    /// The permissions of what is made without a word about them: those of a directory that was made for a group
+    /// (setgid says so), without any for others; the owner's alone anywhere else, whatever the umask had in mind.
+    fn inherited_mode(&self) -> u32 {
+        match self.fs.status(&self.root) {
+            Ok(status) if status.mode & 0o2000 != 0 => status.mode & 0o2770,
+            _ => PRIVATE,
+        }
+    }
+
     /// Makes the spool if it is not there. The lock on the format file holds off a second maker, who finds
     /// the file written once it has the lock.
     fn establish(&self, mode: Option<u32>) -> Result<()> {
@@ -186,8 +195,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             return Ok(());
         }
         // A directory that somebody made for a group says so itself.
-        let there = self.fs.status(&self.root).ok().map(|status| status.mode);
-        let mode = mode.or(there).unwrap_or(PRIVATE);
+        let mode = mode.unwrap_or_else(|| self.inherited_mode());
         self.make_dir_and_parents(&self.root, mode)?;
         let path = self.root.join(layout::FORMAT_FILE);
         let modes = Modes::of_dir(mode);
@@ -245,7 +253,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         }
         let mode = match mode {
             Some(mode) => mode,
-            None => self.fs.status(&self.root).at("read", &self.root)?.mode,
+            None => self.inherited_mode(),
         };
         let building = self.root.join(format!("{}{}", layout::MAKING_PREFIX, self.new_id(self.clock.now())));
         let built = self.build_queue(&building, policy, mode).and_then(|lock| {

@@ -9,7 +9,7 @@
 //! Invariants: after a sweep nothing due is left over (I7) unless there was more than it may do at once, and
 //! then the next one goes on; two sweepers at once do no harm, since each step is one move that one of them
 //! wins. The clock is the wall clock: one that steps back delays, one that steps forward delivers again, and
-//! neither loses.
+//! neither loses (but a message whose sender or queue gave it a time to live is too old when the clock says so).
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;
