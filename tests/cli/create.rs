@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::support::Spool;
+use crate::support::{Spool, can_be_nobody, mq_program, run};
 
 #[test]
 fn a_queue_is_made_with_its_policy() {
@@ -92,4 +92,42 @@ fn a_name_of_full_length_works_and_one_beyond_does_not() {
     spool.put(&name, "y");
     spool.mq(&["get", &name, "--delete"]).ok().wrote("y");
     spool.mq(&["create", &"x".repeat(81)]).status(2).silent().says("1 to 80");
+}
+
+#[test]
+fn the_group_that_a_queue_was_made_for_can_do_everything_with_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !can_be_nobody() {
+        println!("skipped: needs root and setpriv");
+        return;
+    }
+    let spool = Spool::new();
+    spool.mq(&["create", "q", "--mode", "2770", "max-deliveries=2"]).ok();
+    fs::set_permissions(spool.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = spool.path("mq-for-others");
+    fs::copy(mq_program(), &program).unwrap();
+    let group = fs::metadata(spool.queue_dir("q")).unwrap().gid().to_string();
+    let other = |args: &[&str]| {
+        let mut command = spool.command("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--groups", &group]).arg(&program).args(args);
+        run(command, b"")
+    };
+    spool.mq(&["put", "q", "-m", "a", "-m", "b", "-m", "c"]).ok();
+    other(&["put", "q", "-m", "d", "-m", "e"]).ok();
+    other(&["put", "q", "-m", "f"]).ok();
+    other(&["get", "q", "--delete"]).ok().wrote("a");
+    let receipt = other(&["get", "q"]).ok().wrote("b").receipt();
+    spool.mq(&["release", &receipt]).ok();
+    let receipt = spool.mq(&["get", "q"]).ok().wrote("b").receipt();
+    other(&["extend", "--visibility", "1h", &receipt]).ok();
+    // Twice delivered: released by the other, it goes to a dead-letter queue that both may use.
+    other(&["release", &receipt]).ok();
+    spool.mq(&["put", "q.dead", "-m", "z"]).ok();
+    other(&["get", "q.dead", "--count", "all", "--lines", "--delete"]).ok().wrote("b\nz\n");
+    other(&["get", "q", "--", "false"]).status(1);
+    spool.mq(&["get", "q", "--count", "all", "--lines", "--delete"]).ok().wrote("c\nd\ne\nf\n");
+    other(&["set", "q", "visibility=1m"]).ok();
+    spool.mq(&["set", "q", "visibility=2m"]).ok();
+    other(&["put", "q", "--delay", "1h", "-m", "g"]).ok();
+    spool.mq(&["purge", "q"]).ok().says("deleted 1");
 }

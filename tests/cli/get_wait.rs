@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::Spool;
 
 #[test]
@@ -129,4 +131,18 @@ fn waiting_works_without_the_fifo_too() {
     let mq = spool.start(&["get", "q", "--wait", "1h"]);
     spool.put("q", "x");
     mq.finish().ok().wrote("x");
+}
+
+#[test]
+fn a_signal_ends_the_wait_and_claims_nothing() {
+    let spool = Spool::new();
+    spool.mq(&["create", "q"]).ok();
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut mq = spool.start(&["get", "q", "--wait", "1h"]);
+        mq.until_it_has_open("wake");
+        mq.signal(signal);
+        mq.finish().killed_by(signal).silent();
+    }
+    spool.put("q", "x");
+    assert_eq!(spool.mq(&["get", "q", "--json"]).ok().json()["deliveries"], 1);
 }

@@ -75,3 +75,19 @@ fn places_with_odd_names_work() {
         run(get, b"").ok().quiet();
     }
 }
+
+#[test]
+fn a_symbolic_link_to_a_spool_is_as_good_as_the_spool() {
+    let spool = Spool::new();
+    std::fs::create_dir(spool.path("real")).unwrap();
+    std::os::unix::fs::symlink("real", spool.path("link")).unwrap();
+    let link = |args: &[&str]| spool.mq(&[&["--spool", "link"], args].concat());
+    link(&["put", "q", "-m", "x", "-m", "y"]).ok();
+    link(&["list"]).ok().wrote("q\n");
+    link(&["stat"]).ok();
+    spool.mq(&["--spool", "real", "get", "q", "--delete"]).ok().wrote("x");
+    link(&["get", "q", "--", "sh", "-c", "cat; mq delete $MQ_RECEIPT"]).ok().wrote("y");
+    link(&["drop", "q"]).ok();
+    std::os::unix::fs::symlink("nowhere", spool.path("dangling")).unwrap();
+    spool.mq(&["--spool", "dangling", "put", "q", "-m", "x"]).fails(74).says("dangling");
+}

@@ -31,3 +31,23 @@ fn a_policy_survives_a_purge() {
     spool.put("q", "y");
     spool.mq(&["get", "q"]).ok().wrote("y");
 }
+
+#[test]
+fn on_a_terminal_it_asks_first() {
+    let spool = Spool::new();
+    spool.put("q", "x");
+    // script(1) gives it a terminal.
+    let ask = |answer: &str| spool.sh_with("script -qec 'mq purge q' /dev/null", answer);
+    if ask("n\n").status_code() == Some(127) {
+        println!("skipped: needs script(1)");
+        return;
+    }
+    let refused = ask("\n").ok();
+    assert!(refused.text().contains("delete all 1 message(s) of 'q'? [y/N]"), "{refused}");
+    assert!(refused.text().contains("nothing was deleted"), "{refused}");
+    assert_eq!(spool.count("q", "ready"), 1);
+    assert!(ask("y\n").ok().text().contains("deleted 1"));
+    spool.mq(&["get", "q"]).nothing();
+    spool.put("q", "x");
+    assert!(!spool.sh_with("script -qec 'mq purge q --yes' /dev/null", "").ok().text().contains("[y/N]"));
+}

@@ -280,3 +280,24 @@ fn i1_messages_are_put_also_when_nobody_reads_their_ids() {
     run_onto(spool.mq_command(&["put", "q", "-m", "c"]), full).breaks(74).says("standard output");
     assert_eq!(spool.bodies("q"), ["a", "b", "c"]);
 }
+
+#[test]
+fn what_is_too_large_for_a_header_is_refused_and_what_just_fits_is_kept() {
+    let spool = Spool::new();
+    spool.mq(&["create", "q"]).ok();
+    let fits = format!("k={}", "x".repeat(16 * 1024 - 1));
+    spool.mq(&["put", "q", "-m", "x", "-a", &fits, "-t", &"t".repeat(127)]).ok();
+    spool.mq(&["put", "q", "-m", "x", "-a", &format!("{fits}y")]).fails(2).says("16 KiB");
+    spool.mq(&["put", "q", "-m", "x", "-a", &"k=".repeat(50_000)]).fails(2).says("16 KiB");
+    // As JSON each of these takes six bytes.
+    spool.mq(&["put", "q", "-m", "x", "-a", &format!("k={}", "\u{1}".repeat(16_000))]).fails(2).says("65536");
+    spool.mq(&["put", "q", "-m", "x", "-t", &"t".repeat(128)]).status(2).silent().says("127");
+    for option in ["--delay", "--ttl"] {
+        spool.mq(&["put", "q", "-m", "x", option, "99999999d"]).status(2).silent().says("100 years");
+        spool.mq(&["put", "q", "-m", "x", option, "36500d"]).ok();
+    }
+    let envelope = spool.mq(&["get", "q", "--json", "--visibility", "36500d"]).ok().json();
+    assert_eq!(envelope["attrs"]["k"].as_str().unwrap().len(), 16 * 1024 - 1);
+    assert_eq!(spool.stat("q")["ready"], 1);
+    spool.assert_no_temporaries("q");
+}

@@ -124,18 +124,19 @@ fn i3_a_large_netstring_that_is_cut_off_is_not_put() {
 
 #[test]
 fn i8_thousands_of_lines_keep_their_order_over_batches_and_leaves() {
-    for spool in [Spool::new(), Spool::on_disk()] {
+    // A file system without a journal needs several syncs for each message that is claimed and deleted.
+    for (spool, count) in [(Spool::new(), 3000), (Spool::on_disk(), 600)] {
         spool.put("q", "before");
-        let lines = lines_of(0..3000);
+        let lines = lines_of(0..count);
         let ran = spool.mq_with(&["put", "q", "--lines"], &lines).ok().quiet();
         let mut ids = ran.lines();
-        assert_eq!(ids.len(), 3000);
+        assert_eq!(ids.len(), count as usize);
         spool.put("q", "after");
         let got = spool.mq(&["get", "q", "--count", "all", "--lines", "--delete"]).ok().quiet();
         got.wrote(format!("before\n{lines}after\n"));
         ids.sort();
         ids.dedup();
-        assert_eq!(ids.len(), 3000, "every id is another");
+        assert_eq!(ids.len(), count as usize, "every id is another");
         spool.assert_no_temporaries("q");
     }
 }

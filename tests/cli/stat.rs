@@ -1,6 +1,8 @@
 //! `mq stat`, also in a spool full of things that do not belong there.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -93,6 +95,7 @@ fn litter(spool: &Spool) {
                 drop_in(&path, *kind, &outside, &spool.path("outside-dir"));
             }
         }
+        fs::write(place.join(OsStr::from_bytes(b"no text \xff\xfe")), "x").unwrap();
     }
 }
 
