@@ -205,7 +205,8 @@ fn as_json(queue: &QueueName, stat: &Stat, now: UnixMillis) -> serde_json::Value
         "oldest_put_at": stat.oldest.map(UnixMillis::to_rfc3339),
         "oldest_age_ms": stat.oldest.map(|oldest| u64::try_from(oldest.age_at(now).as_millis()).unwrap_or(u64::MAX)),
         "strays": stat.strays,
-        "stray_examples": stat.stray_examples,
+        // Names of files are bytes; JSON has none.
+        "stray_examples": stat.stray_examples.iter().map(|path| path.to_string_lossy()).collect::<Vec<_>>(),
         "policy": stat.policy,
         "age_limits_s": AGE_LIMITS_S,
         "shape": rows,

@@ -155,5 +155,6 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
 }
 
 pub use real::RealFs;
+pub(crate) use real::followed;
 
 mod real;

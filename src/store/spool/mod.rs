@@ -79,11 +79,12 @@ pub struct Spool<F: Fs = RealFs, C: Clock = SystemClock> {
 }
 
 impl Spool {
-    /// The spool at `root`, which need not be there yet: the first queue makes it. Nothing is written here.
+    /// The spool at `root`, which need not be there yet: the first queue makes it. Nothing is written here. A
+    /// symbolic link to a spool is as good; inside a spool none is followed.
     ///
     /// Errors: [`Error::NotASpool`], [`Error::UnknownFormat`].
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
-        Self::open_with(root, RealFs, SystemClock)
+        Self::open_with(fs::followed(root.into()), RealFs, SystemClock)
     }
 }
 

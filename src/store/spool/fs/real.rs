@@ -122,6 +122,14 @@ fn status_of(metadata: &std::fs::Metadata) -> Status {
     }
 }
 
+/// The place that `path` leads to, if it is a symbolic link to one.
+pub(crate) fn followed(path: PathBuf) -> PathBuf {
+    match rustix::fs::readlink(&path, Vec::new()) {
+        Ok(_) => path.canonicalize().unwrap_or(path),
+        Err(_) => path,
+    }
+}
+
 fn open(path: &Path, flags: OFlags, mode: u32) -> io::Result<OwnedFd> {
     let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     Ok(retry_on_intr(|| rustix::fs::open(path, flags, Mode::from_raw_mode(mode)))?)
