@@ -38,7 +38,7 @@ fn i3_the_command_reads_exactly_the_body_again_after_a_failure() {
     let spool = Spool::on_disk();
     for body in [b"".to_vec(), b"no newline".to_vec(), large_body()] {
         spool.put("q", &body);
-        spool.mq(&["get", "q", "--", "sh", "-c", "cat; exit 3"]).status(3).wrote(&body).says("released");
+        spool.mq(&["get", "q", "--", "sh", "-c", "cat; exit 3"]).status(3).wrote(&body).says("not deleted");
         spool.mq(&["get", "q", "--", "sh", "-c", "cat; exit 4"]).status(4).wrote(&body);
         spool.mq(&["get", "q", "--", "cat"]).ok().wrote(&body);
     }
@@ -58,7 +58,7 @@ fn the_status_of_the_command_is_that_of_mq_and_failure_releases() {
     let id = spool.put("q", "x");
     for (script, status) in [("exit 1", 1), ("exit 66", 66), ("exit 75", 75), ("exit 255", 255), ("kill -KILL $$", 137)]
     {
-        spool.mq(&["get", "q", "--", "sh", "-c", script]).status(status).says(&id).says("released");
+        spool.mq(&["get", "q", "--", "sh", "-c", script]).status(status).says(&id).says("not deleted");
         assert_eq!(spool.count("q", "ready"), 1);
     }
     let seen = spool.mq(&["peek", "q", "--json"]).ok().json();
@@ -113,7 +113,7 @@ fn i4_a_command_can_finish_its_own_message_whatever_its_status() {
         spool.put("q", "x");
         let script = format!("mq delete \"$MQ_RECEIPT\" && exit {status}");
         let ran = spool.mq(&["get", "q", "--", "sh", "-c", &script]).status(status);
-        assert!(!ran.err().contains("released"), "{ran}");
+        assert!(!ran.err().contains("not deleted"), "{ran}");
         spool.mq(&["get", "q"]).nothing();
     }
 }
@@ -245,7 +245,7 @@ fn a_command_that_dies_of_the_signal_leaves_a_released_message() {
     let mut mq = spool.start(&["get", "q", "--", "sh", "-c", "echo started; read x < go"]);
     assert_eq!(mq.line(), "started");
     mq.signal(Signal::TERM);
-    mq.finish().status(143).says("released");
+    mq.finish().status(143).says("not deleted");
     assert_eq!(spool.count("q", "ready"), 1);
 }
 
@@ -275,7 +275,7 @@ fn ctrl_c_ends_the_command_and_mq_and_releases() {
     mq.signal(Signal::INT);
     kill_process(command, Signal::INT).unwrap();
     mq.close();
-    mq.finish().killed_by(Signal::INT).says("released");
+    mq.finish().killed_by(Signal::INT).says("not deleted");
     assert_eq!(spool.count("q", "ready"), 1);
 }
 
