@@ -99,9 +99,11 @@ fn of_store(error: &store::Error) -> Option<u8> {
         Error::QueueExists(_) => Some(CANNOT_CREATE),
         Error::NotASpool { .. } | Error::UnknownFormat { .. } | Error::PolicyFile { .. } => Some(CONFIG),
         Error::Paused(_) => Some(TRY_LATER),
-        Error::QueueNotEmpty { .. } | Error::Refused { .. } | Error::Policy(_) | Error::HeaderTooLong { .. } => {
-            Some(USAGE)
-        }
+        Error::ReservedName(_)
+        | Error::QueueNotEmpty { .. }
+        | Error::Refused { .. }
+        | Error::Policy(_)
+        | Error::HeaderTooLong { .. } => Some(USAGE),
         Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
         // Their cause says more.
         Error::Io { .. } | Error::Body(_) => None,

@@ -110,7 +110,11 @@ fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) -> String {
     let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason: reason.to_owned() };
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
-    match store.release_if_held(&delivery.receipt) {
+    let released = store.release_if_held(&delivery.receipt);
+    if let (Ok(_), Some(hold)) = (&released, &delivery.hold) {
+        hold.let_go();
+    }
+    match released {
         Ok(true) => "was not deleted".to_owned(),
         Ok(false) | Err(store::Error::StaleReceipt { .. }) => "is as the command left it".to_owned(),
         Err(error) => format!("could not be released ({})", store::chain(&error)),

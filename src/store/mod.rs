@@ -34,6 +34,9 @@ pub enum Error {
         /// Where it was looked for.
         place: String,
     },
+    /// A name that a file of the spool itself has.
+    #[error("no queue can be called '{0}': a file of the spool has that name")]
+    ReservedName(QueueName),
     /// A queue of that name exists already.
     #[error("the queue '{0}' exists already")]
     QueueExists(QueueName),
@@ -219,6 +222,10 @@ pub trait Hold {
     /// The descriptor to hand on to a command, where the engine has one: the claim then lives as long as
     /// either of the two.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
+
+    /// Lets go, for all who have a copy: the claim has been ended by other means, and a process that a command left
+    /// behind must not keep others from claiming the message.
+    fn let_go(&self);
 
     /// An open file that stands at the body's first byte and ends with its last, if there is one: a command
     /// can have it as its standard input, and needs nobody who feeds it.

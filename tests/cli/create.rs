@@ -131,3 +131,10 @@ fn the_group_that_a_queue_was_made_for_can_do_everything_with_it() {
     other(&["put", "q", "--delay", "1h", "-m", "g"]).ok();
     spool.mq(&["purge", "q"]).ok().says("deleted 1");
 }
+
+#[test]
+fn a_queue_cannot_have_the_name_of_a_file_of_the_spool() {
+    let spool = Spool::new();
+    spool.mq(&["create", "format"]).status(2).says("format");
+    spool.mq(&["put", "format", "-m", "x"]).status(2).says("format");
+}

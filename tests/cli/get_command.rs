@@ -304,3 +304,16 @@ fn a_spent_message_of_a_failing_command_goes_to_the_dead_letters_with_the_reason
     let reasons: Vec<_> = dead["failures"].as_array().unwrap().iter().map(|f| f["reason"].to_string()).collect();
     assert!(reasons.len() == 2 && reasons[0].contains('3') && reasons[1].contains('4'), "{dead}");
 }
+
+#[test]
+fn what_a_failed_command_left_behind_holds_no_claim() {
+    let spool = Spool::new();
+    spool.put("q", "body");
+    let script = "sleep 60 </dev/null >/dev/null 2>&1 & echo $! >pid; exit 1";
+    spool.mq(&["get", "q", "--", "sh", "-c", script]).status(1);
+    // The sleep has a copy of the lock; the message is free all the same.
+    spool.mq(&["get", "q", "--delete"]).ok().wrote(b"body");
+    let left = pid_in(&spool, "pid");
+    assert!(!has_ended(left), "nothing was left behind");
+    kill_process(left, Signal::KILL).unwrap();
+}

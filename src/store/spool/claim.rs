@@ -36,6 +36,11 @@ impl<H: FileHandle> Hold for FileHold<H> {
         self.file.as_fd()
     }
 
+    fn let_go(&self) {
+        // A lock that cannot be dropped goes with the last copy of its description.
+        let _ = self.file.unlock();
+    }
+
     fn body_file(&self) -> io::Result<Option<std::fs::File>> {
         // With a log behind it the file does not end where the body ends.
         let Some(fd) = self.file.as_fd().filter(|_| !self.place.has_log) else { return Ok(None) };

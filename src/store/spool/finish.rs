@@ -22,10 +22,6 @@ use crate::store::{At, Error, Failure, Notice, Result};
 /// A message can move while it is looked for; it cannot do so for ever.
 const SEARCHES: usize = 3;
 
-/// An UNTIL directory that ends this soon is left to the sweep; one that ends later is removed when its last
-/// claim is gone, or a queue with long claims would gather thousands of them.
-const UNTIL_IS_FAR_S: u64 = 60;
-
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Runs `act` where the receipt's message lies, until it says that it was there.
     fn with_claim<T>(&self, receipt: &Receipt, act: &mut dyn FnMut(State, &Path) -> Result<Option<T>>) -> Result<T> {
@@ -122,15 +118,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) => Err(error).at("open", path),
         })
     }
-
-    /// Removes an emptied UNTIL directory that would stay for long.
-    fn tidy_claim_dir(&self, receipt: &Receipt, dir: &Path) {
-        if let State::Claimed { until } = state_of_claim(receipt.place)
-            && until.0 > self.now().floor_seconds().0 + UNTIL_IS_FAR_S
-        {
-            self.remove_dir(dir);
-        }
-    }
 }
 
 fn unburied(notice: &Notice, path: &Path) -> Error {
@@ -158,9 +145,6 @@ impl<F: Fs, C: Clock> Spool<F, C> {
                     let source = io::Error::new(error.kind(), error.to_string());
                     results[*at] = Err(Error::Io { action: "sync", path: dir.clone(), source });
                 }
-            }
-            if let Some((queue, _)) = whose.first().and_then(|at| queues.get(&receipts[*at].queue)) {
-                queue.tidy_claim_dir(&receipts[whose[0]], dir);
             }
         }
         results

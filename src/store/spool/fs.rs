@@ -80,6 +80,8 @@ pub trait FileHandle: Read + Write + Seek + Send + 'static {
     fn lock(&self) -> io::Result<()>;
     /// Takes the lock unless somebody else has it.
     fn try_lock(&self) -> io::Result<bool>;
+    /// Drops the lock, whoever else has a copy of this handle.
+    fn unlock(&self) -> io::Result<()>;
     /// The descriptor behind it, where there is one, to be inherited by a command.
     fn as_fd(&self) -> Option<BorrowedFd<'_>>;
 }

@@ -37,3 +37,8 @@ pub(super) fn try_lock(file: &File) -> io::Result<bool> {
         Err(error) => Err(error),
     }
 }
+
+/// Drops the lock for every copy of the description.
+pub(super) fn unlock(file: &File) -> io::Result<()> {
+    fs2::FileExt::unlock(file)
+}

@@ -230,6 +230,9 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// The queue `name`, if it is there.
     fn queue(&self, name: &QueueName) -> Result<Queue<'_, F, C>> {
+        if name.as_str() == layout::FORMAT_FILE {
+            return Err(Error::ReservedName(name.clone()));
+        }
         let dir = self.root.join(name.as_str());
         let missing = || Error::NoSuchQueue { queue: name.clone(), place: self.root.display().to_string() };
         match self.fs.status(&dir) {
@@ -245,6 +248,9 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// Builds a queue under a hidden name, and gives it its own when it is whole.
     fn make_queue(&self, name: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()> {
+        if name.as_str() == layout::FORMAT_FILE {
+            return Err(Error::ReservedName(name.clone()));
+        }
         policy.check_for(name)?;
         self.establish(mode)?;
         self.clear_away();

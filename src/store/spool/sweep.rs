@@ -83,11 +83,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn sweep(&self, thoroughness: Thoroughness, policy: &Policy) -> Result<Swept> {
         let mut swept = Swept { left: thoroughness.most_moves(), ..Swept::default() };
         let now = self.now();
-        for until in self.seconds_in(&self.layout.claimed())?.into_iter().take_while(|until| until.is_due(now)) {
-            self.sweep_due(State::Claimed { until }, policy, &mut swept)?;
+        for until in self.seconds_in(&self.layout.claimed())? {
+            if until.is_due(now) {
+                self.sweep_due(State::Claimed { until }, policy, &mut swept)?;
+            }
+            // Whether its second has come or its last claim was finished before: an empty one is left over. (One
+            // that somebody is about to use is made again.)
+            self.remove_dir(&self.layout.claimed().join(until.0.to_string()));
         }
-        for due in self.seconds_in(&self.layout.delayed())?.into_iter().take_while(|due| due.is_due(now)) {
-            self.sweep_due(State::Delayed { due }, policy, &mut swept)?;
+        for due in self.seconds_in(&self.layout.delayed())? {
+            if due.is_due(now) {
+                self.sweep_due(State::Delayed { due }, policy, &mut swept)?;
+            }
+            self.remove_dir(&self.layout.delayed().join(due.0.to_string()));
         }
         self.sweep_held(policy, &mut swept)?;
         self.sweep_temporaries(policy, &mut swept)?;
@@ -115,8 +123,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for (name, path) in found {
             self.sweep_one(state, event, &name, &path, policy, swept)?;
         }
-        // Not empty when there was more than this sweep may do, or something that is not ours.
-        self.remove_dir(&dir);
         Ok(())
     }
 

@@ -99,6 +99,10 @@ impl FileHandle for RealFile {
         lock::try_lock(&self.0)
     }
 
+    fn unlock(&self) -> io::Result<()> {
+        lock::unlock(&self.0)
+    }
+
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
