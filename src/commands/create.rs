@@ -38,7 +38,7 @@ pub(crate) struct CreateArgs {
     settings: Vec<String>,
 
     /// Permissions of its directories in octal; a group's rights and setgid let a group share it
-    /// [default: as the spool's, 0700 for a new one]
+    /// [default: 0700, or as the spool's directory if that was made for a group]
     #[arg(long, value_name = "MODE", value_parser = parse_mode)]
     mode: Option<u32>,
 
