@@ -10,7 +10,7 @@ use super::moves::Moved;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageName, Seq};
-use crate::store::{At, Result};
+use crate::store::Result;
 
 /// How many names of a large directory are in memory at a time.
 const AT_ONCE: usize = 1024;
@@ -126,13 +126,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if durability == Durability::None || dir.as_os_str().is_empty() {
             return Ok(());
         }
-        match self.fs().sync_dir(dir) {
-            // Removed since, by somebody who found it empty.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let above = dir.parent().unwrap_or(dir);
-                self.fs().sync_dir(above).at("sync", above)
-            }
-            other => other.at("sync", dir),
-        }
+        self.sync_upward(dir)
     }
 }

@@ -146,15 +146,9 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             results.push(deleted);
         }
         for (dir, whose) in &unsynced {
-            let synced = self.fs.sync_dir(dir);
+            let synced = self.sync_upward(dir);
             for at in whose {
-                // A directory that is gone was empty, and whoever removed it did so after these deletes: its
-                // own removal is what has to reach the disk, or the names would come back with it.
                 results[*at] = match &synced {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                        let above = dir.parent().unwrap_or(dir);
-                        self.fs.sync_dir(above).at("sync", above)
-                    }
                     Err(error) => {
                         let source = io::Error::new(error.kind(), error.to_string());
                         Err(Error::Io { action: "sync", path: dir.clone(), source })

@@ -309,6 +309,19 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         }
     }
 
+    /// Makes the entries of `dir` durable. A directory that is gone was empty, and whoever removed it did so
+    /// after the caller's change: its own removal is what has to reach the disk then, or what it held would
+    /// come back with it.
+    fn sync_upward(&self, dir: &Path) -> io::Result<()> {
+        let mut dir = dir;
+        loop {
+            match (self.fs.sync_dir(dir), dir.parent()) {
+                (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound && dir != self.root => dir = above,
+                (other, _) => return other,
+            }
+        }
+    }
+
     fn new_id(&self, now: UnixMillis) -> MessageId {
         MessageId::new(now, &self.fs.random())
     }
