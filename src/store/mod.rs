@@ -399,7 +399,7 @@ pub trait Store {
     fn purge(&self, queue: &QueueName) -> Result<u64>;
 
     /// Moves every message of `from` that is not claimed to the end of `to`, in order, their delivery counts
-    /// back at zero. Returns how many.
+    /// back at zero. Returns how many. A queue moved to itself stays as it is.
     fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64>;
 }
 
