@@ -83,6 +83,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     fn claim_ready(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
+        if request.most == 0 {
+            return Ok(());
+        }
         self.visit_ready(true, &mut |name, path| {
             if let Some(delivery) = self.claim_one(name, path, request.visibility, policy, &mut claims.notices)? {
                 claims.deliveries.push(delivery);
