@@ -179,6 +179,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.remove(&name, path, policy.durability)?;
                 return Ok(None);
             }
+            // Age goes before the limit, and the name does not tell the message's own.
+            Ok(Outcome::DeadLetter) if self.has_expired(&name, path, policy) => {
+                self.remove(&name, path, policy.durability)?;
+                return Ok(None);
+            }
             Ok(Outcome::DeadLetter) => {
                 notices.extend(self.bury(&name, path, policy));
                 return Ok(None);
@@ -207,6 +212,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Err(ReadError::Io(error)) => Err(error).at("read", &placed.path),
         }
+    }
+
+    /// Whether the message's header says that it is too old. What cannot be read is not known to be.
+    fn has_expired(&self, name: &MessageName, path: &Path, policy: &Policy) -> bool {
+        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::new(file).ok());
+        opened.is_some_and(|opened| lifecycle::is_expired(opened.message.facts(name.deliveries), policy, self.now()))
     }
 
     /// Renames first and opens then: who loses the race has paid for one call.
