@@ -79,7 +79,7 @@ pub(super) fn run(
     let (status, interrupted) = match ran {
         Ok(ran) => ran,
         Err(error) => {
-            fail(store, &delivery, "the command could not be started");
+            fail(store, &mut delivery, "the command could not be started");
             return Err(error);
         }
     };
@@ -94,7 +94,7 @@ pub(super) fn run(
         return Ok(Outcome::Command(0));
     }
     let reason = status.to_string();
-    let became = fail(store, &delivery, &reason);
+    let became = fail(store, &mut delivery, &reason);
     note(format_args!("message {} {became}: the command ended with {reason}", delivery.message.id));
     match (status.signal(), interrupted) {
         // Ctrl-C was meant for both.
@@ -106,12 +106,12 @@ pub(super) fn run(
 
 /// Notes the failure and gives the message back. Returns what became of it: what the command has done with its
 /// message itself stays done.
-fn fail(store: &dyn Store, delivery: &Delivery, reason: &str) -> String {
+fn fail(store: &dyn Store, delivery: &mut Delivery, reason: &str) -> String {
     let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason: reason.to_owned() };
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
     let released = store.release_if_held(&delivery.receipt);
-    if let (Ok(_), Some(hold)) = (&released, &delivery.hold) {
+    if let (Ok(_), Some(hold)) = (&released, &mut delivery.hold) {
         hold.let_go();
     }
     match released {

@@ -1,1 +1,459 @@
-//! The reference model.
+//! The reference model: the contract of [`Store`] in the fewest lines, in memory.
+//!
+//! It says what is right, and owns nothing but the bookkeeping: what an event makes of a message is what
+//! [`lifecycle::next`] says, and nothing else changes a state or a delivery count. The spool is compared
+//! against it step by step, so it has no speed, no durability and no cleverness to be wrong about.
+//!
+//! Invariants: a message is one entry of one queue; its [`MessageName`] names one delivery, so a receipt
+//! works exactly as long as an entry of that name exists (I5). One mutex guards everything, so every method
+//! is atomic; of what callers bring along only a change of a policy runs while it is held.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use super::{
+    BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result, Stat,
+    Store, Watch, Which,
+};
+use crate::domain::lifecycle::{self, Event, Outcome, State};
+use crate::domain::queue::PolicyError;
+use crate::domain::{
+    ClaimPlace, Clock, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, SystemClock, UnixMillis,
+    UnixSeconds, Visibility,
+};
+
+/// Queues in memory, for as long as this lives.
+pub struct MemoryStore<C: Clock = SystemClock> {
+    clock: C,
+    contents: Mutex<Contents>,
+    rung: Condvar,
+}
+
+/// All that there is.
+#[derive(Default)]
+struct Contents {
+    queues: BTreeMap<QueueName, Queue>,
+    /// How many ids were given.
+    ids: u64,
+    /// How many times something may have become deliverable.
+    rings: u64,
+}
+
+/// One queue.
+#[derive(Default)]
+struct Queue {
+    policy: Policy,
+    next_seq: u64,
+    entries: BTreeMap<Seq, Entry>,
+}
+
+/// One message as it stands.
+struct Entry {
+    message: Message,
+    body: Vec<u8>,
+    state: State,
+    deliveries: u32,
+    /// Dead when the holder of the last held claim is gone.
+    hold: Weak<()>,
+    failures: Vec<Failure>,
+}
+
+impl Entry {
+    fn name(&self, seq: Seq) -> MessageName {
+        MessageName { seq, priority: self.message.priority, id: self.message.id, deliveries: self.deliveries }
+    }
+
+    fn is_held(&self) -> bool {
+        self.hold.strong_count() > 0
+    }
+
+    fn listed(&self) -> Listed {
+        Listed { message: self.message.clone(), state: self.state, deliveries: self.deliveries }
+    }
+
+    fn peeked(&self) -> Peeked {
+        let body = Body::from_bytes(self.body.clone());
+        Peeked { listed: self.listed(), body, failures: self.failures.clone() }
+    }
+}
+
+impl Queue {
+    /// Adds at the end.
+    fn append(&mut self, entry: Entry) {
+        self.entries.insert(Seq(self.next_seq), entry);
+        self.next_seq += 1;
+    }
+
+    /// Everything: first what is deliverable, as it would be delivered, then what is delayed and claimed by
+    /// the second in which that ends, then what is held.
+    fn in_order(&self) -> Vec<Seq> {
+        let mut seqs: Vec<Seq> = self.entries.keys().copied().collect();
+        seqs.sort_by_key(|seq| {
+            let Entry { state, message, .. } = &self.entries[seq];
+            match state {
+                State::Ready => (0, 0, Some(Reverse(message.priority)), *seq),
+                State::Delayed { due } => (1, due.0, None, *seq),
+                State::Claimed { until } => (2, until.0, None, *seq),
+                State::Held => (3, 0, None, *seq),
+            }
+        });
+        seqs
+    }
+
+    fn next_due(&self) -> Option<UnixSeconds> {
+        let due = |entry: &Entry| match entry.state {
+            State::Delayed { due: second } | State::Claimed { until: second } => Some(second),
+            State::Ready | State::Held => None,
+        };
+        self.entries.values().filter_map(due).min()
+    }
+}
+
+impl Contents {
+    fn queue(&mut self, name: &QueueName) -> Result<&mut Queue> {
+        let missing = || Error::NoSuchQueue { queue: name.clone(), place: "memory".to_owned() };
+        self.queues.get_mut(name).ok_or_else(missing)
+    }
+
+    /// Lets `event` happen to a message, and does what the table of the life cycle says.
+    fn happen(&mut self, name: &QueueName, seq: Seq, event: Event, now: UnixMillis) -> Result<Outcome> {
+        let queue = self.queue(name)?;
+        let Some(entry) = queue.entries.get_mut(&seq) else { return Ok(Outcome::Stay) };
+        let facts = entry.message.facts(entry.deliveries);
+        let outcome = lifecycle::next(entry.state, event, facts, &queue.policy, now)
+            .map_err(|refusal| Error::Refused { refusal })?;
+        match outcome {
+            Outcome::Stay => {}
+            Outcome::Become(state, deliveries) => (entry.state, entry.deliveries) = (state, deliveries),
+            Outcome::Delete | Outcome::Expire => drop(queue.entries.remove(&seq)),
+            Outcome::DeadLetter => self.bury(name, seq)?,
+        }
+        Ok(outcome)
+    }
+
+    /// Moves a message to the end of the dead-letter queue, its delivery count as it is.
+    fn bury(&mut self, name: &QueueName, seq: Seq) -> Result<()> {
+        let queue = self.queue(name)?;
+        let bad_name = |source| PolicyError::BadValue { key: "dead-letter", source };
+        let dead = queue.policy.dead_letter_queue(name).map_err(bad_name)?;
+        let policy = Policy { durability: queue.policy.durability, ..Policy::default() };
+        if let Some(entry) = queue.entries.remove(&seq) {
+            let dead = self.queues.entry(dead).or_insert_with(|| Queue { policy, ..Queue::default() });
+            dead.append(Entry { state: State::Ready, ..entry });
+        }
+        Ok(())
+    }
+
+    /// Returns what has come to its end, all of it.
+    fn sweep(&mut self, name: &QueueName, now: UnixMillis) -> Result<&mut Queue> {
+        for seq in self.queue(name)?.in_order() {
+            let holder_gone = !self.queue(name)?.entries[&seq].is_held();
+            self.happen(name, seq, Event::Sweep { holder_gone }, now)?;
+        }
+        self.queue(name)
+    }
+
+    /// The message of a receipt, wherever it stands, as long as it has not been delivered again.
+    fn entry(&mut self, receipt: &Receipt) -> Result<&mut Entry> {
+        let Receipt { queue, name, .. } = receipt;
+        let entry = self.queue(queue)?.entries.get_mut(&name.seq).filter(|entry| entry.name(name.seq) == *name);
+        entry.ok_or_else(|| Error::StaleReceipt { queue: queue.clone(), id: name.id })
+    }
+
+    fn happen_by_receipt(&mut self, receipt: &Receipt, event: Event, now: UnixMillis) -> Result<Outcome> {
+        self.entry(receipt)?;
+        self.happen(&receipt.queue, receipt.name.seq, event, now)
+    }
+
+    fn put(&mut self, name: &QueueName, new: &NewMessage, body: Vec<u8>, now: UnixMillis) -> Result<MessageId> {
+        self.ids += 1;
+        let mut distinct = [0; 10];
+        distinct[2..].copy_from_slice(&self.ids.to_be_bytes());
+        let queue = self.queue(name)?;
+        let state = lifecycle::first_state(new.delay.unwrap_or(queue.policy.delay), now);
+        let message = Message {
+            id: MessageId::new(now, &distinct),
+            queue: name.clone(),
+            put_at: now,
+            priority: new.priority,
+            len_bytes: body.len() as u64,
+            media_type: new.media_type.clone(),
+            attributes: new.attributes.clone(),
+            reply_to: new.reply_to.clone(),
+            due: if let State::Delayed { due } = state { Some(due) } else { None },
+            expires_at: new.ttl.map(|ttl| now.plus(ttl)),
+        };
+        let id = message.id;
+        queue.append(Entry { message, body, state, deliveries: 0, hold: Weak::new(), failures: Vec::new() });
+        Ok(id)
+    }
+
+    /// Claims one message. `None` if it is not to be delivered.
+    fn claim(&mut self, name: &QueueName, seq: Seq, how: Visibility, now: UnixMillis) -> Result<Option<Delivery>> {
+        let entry = &self.queue(name)?.entries[&seq];
+        // Given back by its receipt while its holder lives on: there is one hold of a message at a time.
+        if entry.state != State::Ready || (how == Visibility::Held && entry.is_held()) {
+            return Ok(None);
+        }
+        let Outcome::Become(state, deliveries) = self.happen(name, seq, Event::Claim(how), now)? else {
+            return Ok(None);
+        };
+        let Some(entry) = self.queue(name)?.entries.get_mut(&seq) else { return Ok(None) };
+        let (place, visible_until, hold) = match state {
+            State::Claimed { until } => (ClaimPlace::Until(until), Some(until), None),
+            _ => (ClaimPlace::Held, None, Some(MemoryHold(Arc::new(())))),
+        };
+        if let Some(hold) = &hold {
+            entry.hold = Arc::downgrade(&hold.0);
+        }
+        Ok(Some(Delivery {
+            message: entry.message.clone(),
+            body: Body::from_bytes(entry.body.clone()),
+            deliveries,
+            receipt: Receipt { queue: name.clone(), place, name: entry.name(seq) },
+            visible_until,
+            hold: hold.map(|hold| Box::new(hold) as Box<dyn Hold>),
+        }))
+    }
+}
+
+/// Keeps a held claim for as long as it is there.
+struct MemoryHold(Arc<()>);
+
+impl Hold for MemoryHold {
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn let_go(&mut self) {
+        self.0 = Arc::new(());
+    }
+
+    fn body_file(&self) -> io::Result<Option<std::fs::File>> {
+        Ok(None)
+    }
+}
+
+/// Waits for the next ring, of whatever queue.
+struct MemoryWatch<'a, C: Clock> {
+    store: &'a MemoryStore<C>,
+    queue: QueueName,
+    heard: u64,
+}
+
+/// The end of a hold rings nobody, so nobody sleeps longer than this.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+impl<C: Clock> Watch for MemoryWatch<'_, C> {
+    fn wait(&mut self, at_most: Duration) -> Result<()> {
+        let mut contents = self.store.contents();
+        let due = contents.queue(&self.queue)?.next_due();
+        let until_due = due.map(|due| Duration::from_millis(due.start().0.saturating_sub(self.store.clock.now().0)));
+        let sleep = at_most.min(LONGEST_SLEEP).min(until_due.unwrap_or(LONGEST_SLEEP));
+        let heard = self.heard;
+        let waited = self.store.rung.wait_timeout_while(contents, sleep, |contents| contents.rings == heard);
+        self.heard = waited.unwrap_or_else(PoisonError::into_inner).0.rings;
+        Ok(())
+    }
+}
+
+impl<C: Clock> MemoryStore<C> {
+    /// An empty one.
+    pub fn new(clock: C) -> Self {
+        Self { clock, contents: Mutex::default(), rung: Condvar::new() }
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        // A panic elsewhere left whole entries behind, or none.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self, mut contents: MutexGuard<'_, Contents>) {
+        contents.rings += 1;
+        self.rung.notify_all();
+    }
+}
+
+impl<C: Clock> Store for MemoryStore<C> {
+    fn create_queue(&self, queue: &QueueName, policy: &Policy, _mode: Option<u32>) -> Result<()> {
+        policy.check_for(queue)?;
+        let mut contents = self.contents();
+        if contents.queues.contains_key(queue) {
+            return Err(Error::QueueExists(queue.clone()));
+        }
+        contents.queues.insert(queue.clone(), Queue { policy: policy.clone(), ..Queue::default() });
+        Ok(())
+    }
+
+    fn policy(&self, queue: &QueueName) -> Result<Policy> {
+        Ok(self.contents().queue(queue)?.policy.clone())
+    }
+
+    fn change_policy(
+        &self,
+        queue: &QueueName,
+        change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>,
+    ) -> Result<Policy> {
+        let mut contents = self.contents();
+        let mut policy = contents.queue(queue)?.policy.clone();
+        change(&mut policy)?;
+        policy.check_for(queue)?;
+        contents.queue(queue)?.policy = policy.clone();
+        self.ring(contents);
+        Ok(policy)
+    }
+
+    fn drop_queue(&self, queue: &QueueName, force: bool) -> Result<u64> {
+        let mut contents = self.contents();
+        let messages = contents.queue(queue)?.entries.len() as u64;
+        if messages > 0 && !force {
+            return Err(Error::QueueNotEmpty { queue: queue.clone(), messages });
+        }
+        contents.queues.remove(queue);
+        Ok(messages)
+    }
+
+    fn queues(&self) -> Result<Vec<QueueName>> {
+        Ok(self.contents().queues.keys().cloned().collect())
+    }
+
+    fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId> {
+        self.contents().queue(queue)?;
+        let mut bytes = Vec::new();
+        body.read_to_end(&mut bytes).map_err(Error::Body)?;
+        let mut contents = self.contents();
+        let id = contents.put(queue, new, bytes, self.clock.now())?;
+        self.ring(contents);
+        Ok(id)
+    }
+
+    fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
+        let mut contents = self.contents();
+        if let Err(error) = contents.queue(queue) {
+            return BatchOutcome { ids: Vec::new(), error: Some(error) };
+        }
+        let now = self.clock.now();
+        let ids = batch.iter().map_while(|(new, body)| contents.put(queue, new, body.clone(), now).ok()).collect();
+        self.ring(contents);
+        BatchOutcome { ids, error: None }
+    }
+
+    fn claim(&self, queue: &QueueName, request: &ClaimRequest) -> Result<Claims> {
+        let mut contents = self.contents();
+        if contents.queue(queue)?.policy.paused {
+            return Err(Error::Paused(queue.clone()));
+        }
+        let now = self.clock.now();
+        let mut claims = Claims::default();
+        for seq in contents.sweep(queue, now)?.in_order() {
+            if claims.deliveries.len() < request.most {
+                claims.deliveries.extend(contents.claim(queue, seq, request.visibility, now)?);
+            }
+        }
+        Ok(claims)
+    }
+
+    fn watch<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn Watch + 'a>> {
+        let mut contents = self.contents();
+        contents.queue(queue)?;
+        Ok(Box::new(MemoryWatch { store: self, queue: queue.clone(), heard: contents.rings }))
+    }
+
+    fn delete(&self, receipts: &[Receipt]) -> Vec<Result<()>> {
+        let (mut contents, now) = (self.contents(), self.clock.now());
+        receipts.iter().map(|receipt| contents.happen_by_receipt(receipt, Event::Delete, now).map(drop)).collect()
+    }
+
+    fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
+        let (mut contents, now) = (self.contents(), self.clock.now());
+        let event = Event::Release { delay };
+        let results =
+            receipts.iter().map(|receipt| contents.happen_by_receipt(receipt, event, now).map(drop)).collect();
+        self.ring(contents);
+        results
+    }
+
+    fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {
+        let (mut contents, now) = (self.contents(), self.clock.now());
+        let event = Event::Extend { visibility };
+        let mut extend_one = |receipt| match contents.happen_by_receipt(receipt, event, now)? {
+            Outcome::Become(State::Claimed { until }, _) => Ok(until),
+            _ => Err(Error::StaleReceipt { queue: receipt.queue.clone(), id: receipt.name.id }),
+        };
+        receipts.iter().map(&mut extend_one).collect()
+    }
+
+    fn note_failure(&self, receipt: &Receipt, failure: &Failure) -> Result<()> {
+        self.contents().entry(receipt)?.failures.push(failure.clone());
+        Ok(())
+    }
+
+    fn peek(&self, queue: &QueueName, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()> {
+        let now = self.clock.now();
+        let mut contents = self.contents();
+        let here = contents.sweep(queue, now)?;
+        let entries = here.in_order().into_iter().map(|seq| &here.entries[&seq]);
+        let shown: Vec<Peeked> = match which {
+            Which::Id(id) => {
+                let found = entries.filter(|entry| entry.message.id == id).map(Entry::peeked).next();
+                vec![found.ok_or_else(|| Error::NoSuchMessage { queue: queue.clone(), id })?]
+            }
+            Which::Next(most) => {
+                let is_expired = |e: &Entry| lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);
+                let ready = entries.filter(|entry| entry.state == State::Ready && !is_expired(entry));
+                ready.take(most).map(Entry::peeked).collect()
+            }
+        };
+        drop(contents);
+        let _ = shown.into_iter().try_for_each(each);
+        Ok(())
+    }
+
+    fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+        let mut contents = self.contents();
+        let here = contents.sweep(queue, self.clock.now())?;
+        let listed: Vec<Listed> = here.in_order().into_iter().map(|seq| here.entries[&seq].listed()).collect();
+        drop(contents);
+        let _ = listed.into_iter().try_for_each(each);
+        Ok(())
+    }
+
+    fn stat(&self, queue: &QueueName) -> Result<Stat> {
+        let now = self.clock.now();
+        let mut contents = self.contents();
+        let here = contents.sweep(queue, now)?;
+        let mut stat = Stat { policy: here.policy.clone(), ..Stat::default() };
+        for Entry { message, state, deliveries, .. } in here.entries.values() {
+            stat.count(*state, message.put_at, *deliveries, message.len_bytes, now);
+        }
+        Ok(stat)
+    }
+
+    fn purge(&self, queue: &QueueName) -> Result<u64> {
+        Ok(std::mem::take(&mut self.contents().queue(queue)?.entries).len() as u64)
+    }
+
+    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64> {
+        let mut contents = self.contents();
+        let order = contents.queue(from)?.in_order();
+        contents.queue(to)?;
+        let mut moved = 0;
+        // A queue moved to itself stays as it is.
+        for seq in order.into_iter().filter(|_| from != to) {
+            let entries = &mut contents.queue(from)?.entries;
+            if matches!(entries[&seq].state, State::Ready | State::Delayed { .. })
+                && let Some(entry) = entries.remove(&seq)
+            {
+                contents.queue(to)?.append(Entry { deliveries: 0, ..entry });
+                moved += 1;
+            }
+        }
+        self.ring(contents);
+        Ok(moved)
+    }
+}

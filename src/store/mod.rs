@@ -225,7 +225,7 @@ pub trait Hold {
 
     /// Lets go, for all who have a copy: the claim has been ended by other means, and a process that a command left
     /// behind must not keep others from claiming the message.
-    fn let_go(&self);
+    fn let_go(&mut self);
 
     /// An open file that stands at the body's first byte and ends with its last, if there is one: a command
     /// can have it as its standard input, and needs nobody who feeds it.
@@ -430,7 +430,7 @@ pub trait Store {
     fn purge(&self, queue: &QueueName) -> Result<u64>;
 
     /// Moves every message of `from` that is not claimed to the end of `to`, in order, their delivery counts
-    /// back at zero. Returns how many.
+    /// back at zero. Returns how many. A queue moved to itself stays as it is.
     fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64>;
 }
 

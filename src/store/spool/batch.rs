@@ -123,7 +123,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         if durability == Durability::Full {
             for dir in &dirs {
-                if let Err(failure) = self.fs().sync_dir(dir).at("sync", dir) {
+                if let Err(failure) = self.sync_upward(dir) {
                     // Which names are durable is not known, so none is promised.
                     return BatchOutcome { ids: Vec::new(), error: Some(failure) };
                 }
@@ -157,7 +157,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             if is_classical && !dirs.contains(dir) {
                 self.make_parents(&to, true)?;
             }
-            if self.rename_into(&message.path, &to)? == Moved::Gone {
+            if self.rename_into(&message.path, &to, is_classical)? == Moved::Gone {
                 return Err(self.vanished(&message.path));
             }
             dirs.insert(dir.to_owned());

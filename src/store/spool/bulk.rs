@@ -15,6 +15,9 @@ use crate::store::{At, Result};
 /// How many names of a large directory are in memory at a time.
 const AT_ONCE: usize = 1024;
 
+/// The same where they are wanted in order: each time costs a listing of the whole directory.
+const IN_ORDER_AT_ONCE: usize = 16 * 1024;
+
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn purge(&self) -> Result<u64> {
         let durability = self.policy()?.durability;
@@ -45,6 +48,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     pub(super) fn move_all(&self, to: &Self) -> Result<u64> {
+        // What goes to the end of the queue that is being emptied would be met again, and again.
+        if self.name == to.name {
+            return Ok(0);
+        }
         let durability = self.policy()?.durability;
         let mut numbers = Block { first: 0, len: 0 };
         let mut moved = 0;
@@ -67,7 +74,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         })?;
         for (state, dir) in self.dated_dirs()? {
             if matches!(state, State::Delayed { .. }) {
-                self.visit_dir(&dir, &mut |name, path| move_one(state, name, path))?;
+                self.visit_dir_in_order(&dir, &mut |name, path| move_one(state, name, path))?;
                 self.remove_dir(&dir);
             }
         }
@@ -117,6 +124,30 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 taken += usize::from(each(name, path)?);
             }
             if taken == 0 || found.len() < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// As [`Self::visit_dir`], in the order of the numbers: a directory lists its names in any order.
+    fn visit_dir_in_order(&self, dir: &Path, each: &mut dyn FnMut(&MessageName, &Path) -> Result<bool>) -> Result<()> {
+        loop {
+            let mut first: Vec<MessageName> = Vec::new();
+            self.scan_messages(dir, &mut |name, _| {
+                first.push(name);
+                if first.len() >= 2 * IN_ORDER_AT_ONCE {
+                    first.sort_unstable();
+                    first.truncate(IN_ORDER_AT_ONCE);
+                }
+                ControlFlow::Continue(())
+            })?;
+            first.sort_unstable();
+            first.truncate(IN_ORDER_AT_ONCE);
+            let mut taken = 0;
+            for name in &first {
+                taken += usize::from(each(name, &dir.join(name.to_string()))?);
+            }
+            if taken == 0 || first.len() < IN_ORDER_AT_ONCE {
                 return Ok(());
             }
         }

@@ -36,7 +36,7 @@ impl<H: FileHandle> Hold for FileHold<H> {
         self.file.as_fd()
     }
 
-    fn let_go(&self) {
+    fn let_go(&mut self) {
         // A lock that cannot be dropped goes with the last copy of its description.
         let _ = self.file.unlock();
     }
@@ -88,6 +88,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     fn claim_ready(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
+        if request.most == 0 {
+            return Ok(());
+        }
         self.visit_ready(true, &mut |name, path| {
             match self.claim_one(name, path, request.visibility, policy, &mut claims.notices) {
                 Ok(Some(delivery)) => claims.deliveries.push(delivery),
@@ -193,6 +196,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.remove(&name, path, policy.durability)?;
                 return Ok(None);
             }
+            // Age goes before the limit, and the name does not tell the message's own.
+            Ok(Outcome::DeadLetter) if self.has_expired(&name, path, policy) => {
+                self.remove(&name, path, policy.durability)?;
+                return Ok(None);
+            }
             Ok(Outcome::DeadLetter) => {
                 notices.extend(self.bury(&name, path, policy));
                 return Ok(None);
@@ -221,6 +229,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Err(ReadError::Io(error)) => Err(error).at("read", &placed.path),
         }
+    }
+
+    /// Whether the message's header says that it is too old. What cannot be read is not known to be.
+    fn has_expired(&self, name: &MessageName, path: &Path, policy: &Policy) -> bool {
+        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::new(file).ok());
+        opened.is_some_and(|opened| lifecycle::is_expired(opened.message.facts(name.deliveries), policy, self.now()))
     }
 
     /// Renames first and opens then: who loses the race has paid for one call.

@@ -129,13 +129,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         if self.names() == Names::Whole {
             return self.fs.sync_file_system(&self.root);
         }
-        match self.fs.sync_dir(dir) {
-            // Emptied and removed by somebody since: its own removal is what has to reach the disk.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                dir.parent().map_or(Ok(()), |above| self.fs.sync_dir(above))
-            }
-            other => other,
-        }
+        self.sync_upward(dir)
     }
 
     /// Whether there is a spool. What is there and is not one is an error.
@@ -348,6 +342,19 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         });
         for dir in dirs.iter().rev() {
             let _ = self.fs.rmdir(dir);
+        }
+    }
+
+    /// Makes the entries of `dir` durable. A directory that is gone was empty, and whoever removed it did so
+    /// after the caller's change: its own removal is what has to reach the disk then, or what it held would
+    /// come back with it.
+    fn sync_upward(&self, dir: &Path) -> io::Result<()> {
+        let mut dir = dir;
+        loop {
+            match (self.fs.sync_dir(dir), dir.parent()) {
+                (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound && dir != self.root => dir = above,
+                (other, _) => return other,
+            }
         }
     }
 

@@ -48,7 +48,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(Moved::Yes);
         }
         if !self.is_classical(durability) {
-            return self.rename_into(from, to);
+            return self.rename_into(from, to, false);
         }
         let _lock = self.lock()?;
         let status = match self.fs().status(from) {
@@ -58,33 +58,33 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if status.links > 1 {
             self.remove_other_names(name, from)?;
         }
-        match self.link_into(from, to) {
-            Ok(Moved::Gone) => return Ok(Moved::Gone),
-            Ok(Moved::Yes) => {
-                self.fs().sync_dir(parent(to)).at("sync", parent(to))?;
+        match self.link_into(from, to)? {
+            Some(Moved::Gone) => return Ok(Moved::Gone),
+            Some(Moved::Yes) => {
+                self.sync_upward(parent(to))?;
                 self.fs().unlink(from).at("remove", from)?;
             }
-            Err(error) if has_no_links(&error) => {
-                if self.rename_into(from, to)? == Moved::Gone {
+            None => {
+                if self.rename_into(from, to, true)? == Moved::Gone {
                     return Ok(Moved::Gone);
                 }
-                self.fs().sync_dir(parent(to)).at("sync", parent(to))?;
+                self.sync_upward(parent(to))?;
             }
-            Err(error) => return Err(error).at("move", from),
         }
-        self.fs().sync_dir(parent(from)).at("sync", parent(from))?;
+        self.sync_upward(parent(from))?;
         Ok(Moved::Yes)
     }
 
-    /// Renames, and makes the directories that are missing on the way.
-    pub(super) fn rename_into(&self, from: &Path, to: &Path) -> Result<Moved> {
+    /// Renames, and makes the directories that are missing on the way, as [`Self::make_parents`] does.
+    pub(super) fn rename_into(&self, from: &Path, to: &Path, durable: bool) -> Result<Moved> {
         for _ in 0..TRIES {
             match self.fs().rename(from, to) {
                 Ok(()) => return Ok(Moved::Yes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if !self.make_parents(to, false)? && self.is_gone(from) {
+                    if self.is_gone(from) {
                         return Ok(Moved::Gone);
                     }
+                    self.make_parents(to, durable)?;
                 }
                 Err(error) => return Err(error).at("move a message to", to),
             }
@@ -92,25 +92,33 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(Moved::Gone)
     }
 
-    fn link_into(&self, from: &Path, to: &Path) -> io::Result<Moved> {
-        for _ in 0..TRIES {
-            match self.fs().link(from, to) {
-                Ok(()) => return Ok(Moved::Yes),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if !self.make_parents(to, true).map_err(io::Error::other)? && self.is_gone(from) {
-                        return Ok(Moved::Gone);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Moved::Gone)
-    }
-
-    /// Whether it is the old name that is missing: when the new name's directory is there by now, it may have been
-    /// made by somebody else in this very moment.
+    /// Whether it was the old name that a move did not find. That a directory of the new one is there proves
+    /// nothing: somebody else may have made it since.
     fn is_gone(&self, from: &Path) -> bool {
         self.fs().status(from).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Makes the entries of a directory durable, which others may have emptied and removed meanwhile.
+    pub(super) fn sync_upward(&self, dir: &Path) -> Result<()> {
+        self.spool.sync_upward(dir).at("sync", dir)
+    }
+
+    /// Links, and makes the directories that are missing on the way. `None` where there are no links.
+    fn link_into(&self, from: &Path, to: &Path) -> Result<Option<Moved>> {
+        for _ in 0..TRIES {
+            match self.fs().link(from, to) {
+                Ok(()) => return Ok(Some(Moved::Yes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if self.is_gone(from) {
+                        return Ok(Some(Moved::Gone));
+                    }
+                    self.make_parents(to, true)?;
+                }
+                Err(error) if has_no_links(&error) => return Ok(None),
+                Err(error) => return Err(error).at("move a message to", to),
+            }
+        }
+        Ok(Some(Moved::Gone))
     }
 
     /// Makes the directories above `path` that are missing, with their own parents made durable if

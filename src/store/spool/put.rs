@@ -95,12 +95,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             // Made first, so that their own names are durable before anything is in them.
             self.make_parents(&to, true)?;
         }
-        if self.rename_into(from, &to)? == Moved::Gone {
+        if self.rename_into(from, &to, is_classical)? == Moved::Gone {
             return Err(self.vanished(from));
         }
         if is_classical {
             let dir = to.parent().unwrap_or(&to);
-            if let Err(error) = self.fs().sync_dir(dir).at("sync", dir) {
+            if let Err(error) = self.sync_upward(dir) {
                 // Not acknowledged, so it may go; a receiver who has it already has it for good.
                 let _ = self.fs().unlink(&to);
                 return Err(error);

@@ -119,6 +119,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             found.push((name, path));
             if found.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
+        // A directory lists its names in any order; dead letters should lie in that of their puts.
+        found.sort_unstable();
         let event = Event::Sweep { holder_gone: false };
         for (name, path) in found {
             self.sweep_one(state, event, &name, &path, policy, swept)?;
@@ -161,6 +163,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             held.push((name, path));
             ControlFlow::Continue(())
         })?;
+        held.sort_unstable();
         for (name, path) in held {
             // Gone, or not ours to read: either way not ours to return.
             let Ok(file) = self.fs().open(&path, Access::Read) else { continue };

@@ -1,0 +1,17 @@
+//! One suite over every engine: what `Store` promises, held to the letter by the reference model and by the
+//! spool in both of its orders. A test is named by what it holds, with the invariant's number where there is one.
+
+#![allow(missing_docs)]
+
+/// Its files lie in `tests/conformance/`.
+mod conformance {
+    mod batches;
+    mod bench;
+    mod claims;
+    mod dead_letters;
+    mod looks;
+    mod puts;
+    mod queues;
+    mod receipts;
+    mod spool;
+}

@@ -1,0 +1,197 @@
+//! What only a spool has: other processes. A second `Spool` on the same directory stands for one.
+
+use mq::domain::lifecycle::State;
+use mq::domain::{NewMessage, Policy, Visibility};
+use mq::store::spool::Order;
+use mq::store::{ClaimRequest, Error, Store};
+
+use super::bench::{Bench, is_done, is_stale, name, q, secs, with_delay};
+
+fn in_both_orders(test: impl Fn(&Bench, &dyn Store)) {
+    for order in [Order::RollForward, Order::Classical] {
+        let bench = Bench::spool(order);
+        let other = bench.opened_again();
+        test(&bench, &*other);
+    }
+}
+
+const HELD: ClaimRequest = ClaimRequest { visibility: Visibility::Held, most: 1 };
+const TIMED: ClaimRequest = ClaimRequest { visibility: Visibility::Timed(None), most: 1 };
+
+#[test]
+fn i1_another_process_sees_every_message_in_its_state() {
+    in_both_orders(|b, other| {
+        for body in ["held", "claimed", "ready"] {
+            b.put(body);
+        }
+        b.put_as(&with_delay(secs(9)), "delayed");
+        let hold = b.hold().unwrap();
+        b.claim().unwrap();
+        let stat = other.stat(&q()).unwrap();
+        assert_eq!((stat.ready, stat.delayed, stat.claimed, stat.held), (1, 1, 1, 1));
+        assert_eq!(stat, b.stat());
+        assert_eq!(other.queues().unwrap(), [q()]);
+        drop(hold);
+    });
+}
+
+#[test]
+fn i2_another_process_cannot_claim_what_is_claimed() {
+    in_both_orders(|b, other| {
+        b.put("a");
+        b.put("b");
+        let hold = b.hold().unwrap();
+        b.claim().unwrap();
+        assert!(other.claim(&q(), &TIMED).unwrap().deliveries.is_empty());
+        assert!(other.claim(&q(), &HELD).unwrap().deliveries.is_empty());
+        drop(hold);
+        let back = other.claim(&q(), &HELD).unwrap().deliveries;
+        assert_eq!(back[0].deliveries, 2);
+    });
+}
+
+#[test]
+fn i5_receipts_are_good_and_stale_in_every_process() {
+    in_both_orders(|b, other| {
+        b.put("a");
+        b.put("b");
+        let (first, second) = (b.claim_for(5).unwrap().receipt, b.claim_for(5).unwrap().receipt);
+        assert!(is_done(&other.delete(std::slice::from_ref(&first))));
+        assert!(is_stale(&b.store.delete(&[first])));
+        assert!(is_done(&other.extend(std::slice::from_ref(&second), secs(50))));
+        assert!(is_done(&b.store.release(std::slice::from_ref(&second), secs(0))));
+        assert_eq!(other.claim(&q(), &TIMED).unwrap().deliveries[0].deliveries, 2);
+        assert!(is_stale(&b.store.release(&[second], secs(0))));
+    });
+}
+
+#[test]
+fn i8_processes_that_take_turns_keep_the_order() {
+    in_both_orders(|b, other| {
+        for n in 0..600 {
+            let store = if n % 2 == 0 { &*b.store } else { other };
+            store.put(&q(), &NewMessage::default(), &mut n.to_string().as_bytes()).unwrap();
+        }
+        assert_eq!(b.drain("q"), (0..600).map(|n| n.to_string()).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn policies_and_queues_are_everybodys() {
+    in_both_orders(|b, other| {
+        other.change_policy(&q(), &mut |policy| policy.apply("visibility=9s")).unwrap();
+        assert_eq!(b.store.policy(&q()).unwrap().visibility, secs(9));
+        assert!(matches!(other.create_queue(&q(), &Policy::default(), None), Err(Error::QueueExists(_))));
+        other.create_queue(&name("two"), &Policy::default(), None).unwrap();
+        assert_eq!(b.store.queues().unwrap(), [q(), name("two")]);
+        assert_eq!(b.store.drop_queue(&name("two"), false).unwrap(), 0);
+        assert_eq!(other.queues().unwrap(), [q()]);
+    });
+}
+
+#[test]
+fn a_put_of_another_process_ends_a_wait() {
+    in_both_orders(|b, other| {
+        let mut watch = b.store.watch(&q()).unwrap();
+        other.put(&q(), &NewMessage::default(), &mut "news".as_bytes()).unwrap();
+        let begun = std::time::Instant::now();
+        watch.wait(secs(60)).unwrap();
+        assert!(begun.elapsed() < std::time::Duration::from_millis(900));
+    });
+}
+
+/// All that a sweep and the last get leave of an emptied queue is its building, and the leaf at the tail.
+#[test]
+fn i7_an_emptied_queue_holds_nothing() {
+    in_both_orders(|b, _| {
+        for n in 0..1000 {
+            let new = if n % 4 == 0 { with_delay(secs(n % 7)) } else { NewMessage::default() };
+            b.put_as(&new, "body");
+        }
+        b.advance(100);
+        drop(b.claim_from("q", Visibility::Held, 500));
+        let mut deleted = 0;
+        while let Some(delivery) = b.claim_for(3) {
+            assert!(is_done(&b.store.delete(&[delivery.receipt])));
+            deleted += 1;
+        }
+        assert_eq!(deleted, 1000);
+        b.advance(10);
+        assert_eq!(b.list("q"), []);
+        assert_eq!(b.names_below("tmp"), 0);
+        assert_eq!(b.names_below("claimed"), 1, "the place for held claims alone");
+        assert_eq!(b.names_below("delayed"), 0);
+        assert_eq!(b.names_below("ready"), 3, "a priority, a group, the leaf at the tail");
+        assert_eq!(b.names_below("corrupt"), 0);
+        let stat = b.stat();
+        assert_eq!((stat.temporaries, stat.strays, stat.corrupt), (0, 0, 0));
+    });
+}
+
+/// A body of any length keeps the claim only as long as somebody has it or the hold.
+#[test]
+fn i2_a_long_body_is_part_of_its_claim() {
+    in_both_orders(|b, _| {
+        b.put(&"x".repeat(300_000));
+        let mut delivery = b.hold().unwrap();
+        drop(delivery.hold.take());
+        assert_eq!(super::bench::text(&mut delivery).len(), 300_000);
+        drop(delivery);
+        assert_eq!(b.states("q"), [(State::Ready, 1)]);
+    });
+}
+
+/// Senders and receivers at once, over many leaves: whatever one finds gone that another has just removed is
+/// no failure, and every message is delivered.
+#[test]
+fn i1_i9_many_at_once_lose_nothing_and_see_no_failure() {
+    const EACH: usize = 1000;
+    in_both_orders(|b, _| {
+        let begun = std::time::Instant::now();
+        let finished = std::sync::atomic::AtomicUsize::new(0);
+        let open = || b.opened_in_real_time();
+        let finish = |store: &dyn Store, claims: Vec<mq::store::Delivery>, is_kept: bool| {
+            for delivery in claims {
+                let receipts = [delivery.receipt];
+                if is_kept {
+                    store.delete(&receipts).remove(0).unwrap();
+                    finished.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                } else {
+                    store.release(&receipts, secs(0)).remove(0).unwrap();
+                }
+            }
+        };
+        let finish = &finish;
+        std::thread::scope(|threads| {
+            threads.spawn(move || {
+                let store = open();
+                for n in 0..EACH {
+                    store.put(&q(), &NewMessage::default(), &mut n.to_string().as_bytes()).unwrap();
+                }
+            });
+            threads.spawn(move || {
+                let store = open();
+                for _ in 0..EACH / 20 {
+                    let outcome = store.put_batch(&q(), &vec![(NewMessage::default(), b"batch".to_vec()); 20]);
+                    assert!(outcome.error.is_none(), "{:?}", outcome.error);
+                    assert_eq!(outcome.ids.len(), 20);
+                }
+            });
+            for request in [HELD, TIMED, ClaimRequest { most: 7, ..TIMED }] {
+                let finished = &finished;
+                threads.spawn(move || {
+                    let store = open();
+                    let mut round = 0;
+                    // Should another thread fail, this one must not go on for ever.
+                    while finished.load(std::sync::atomic::Ordering::SeqCst) < 2 * EACH && begun.elapsed() < secs(60) {
+                        let claims = store.claim(&q(), &request).unwrap();
+                        assert_eq!(claims.notices, []);
+                        round += 1;
+                        finish(&*store, claims.deliveries, round % 5 != 0);
+                    }
+                });
+            }
+        });
+        assert_eq!(b.stat().messages(), 0);
+    });
+}
