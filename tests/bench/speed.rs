@@ -76,13 +76,12 @@ fn measure(options: Options, place: &Place) -> Result<ExitCode> {
     let bench = Bench::new(options, place)?;
     bench.check_that_mq_works()?;
     let mut table = Table::default();
-    for (name, run) in PARTS {
-        if bench.options.wants(name) {
-            eprintln!("measuring: {name}");
-            run(&bench, &mut table).with_context(|| format!("measuring '{name}'"))?;
-        }
-    }
+    let measured = PARTS.into_iter().filter(|(name, _)| bench.options.wants(name)).try_for_each(|(name, run)| {
+        eprintln!("measuring: {name}");
+        run(&bench, &mut table).with_context(|| format!("measuring '{name}'"))
+    });
+    // What was measured before a failure was measured all the same.
     println!("{}", place::describe(&bench));
     println!("{table}");
-    Ok(ExitCode::SUCCESS)
+    measured.map(|()| ExitCode::SUCCESS)
 }
