@@ -14,9 +14,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::envelope::Facts;
+use super::frames::{FrameArgs, Unwritten};
 use super::streams::{Output, create_file, open_descriptor, write_failed};
-use super::{Context, Outcome, Usage, VerbArgs, duration, note};
-use crate::codec::framing::{Framing, FramingError, check_frame, write_frame};
+use super::{Context, Outcome, VerbArgs, duration, note};
 use crate::codec::{self, CodecError, Format};
 use crate::domain::{Durability, Invalid, QueueName, Receipt, Visibility};
 use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Store};
@@ -66,17 +66,8 @@ pub(crate) struct GetArgs {
     #[arg(short, long, value_name = "N|all", default_value = "1")]
     count: Count,
 
-    /// Write a newline after each body; a body that holds one is refused, and stays queued
-    #[arg(long, group = "framing")]
-    lines: bool,
-
-    /// Write a NUL byte after each body; a body that holds one is refused, and stays queued
-    #[arg(short = '0', long, group = "framing")]
-    null: bool,
-
-    /// Write each body as a netstring (`5:hello,`), which takes any bytes
-    #[arg(long, group = "framing")]
-    length_prefixed: bool,
+    #[command(flatten)]
+    frames: FrameArgs,
 
     /// Write each message as an envelope: one line of JSON with id, queue, receipt, deliveries, put_at,
     /// visible_until, priority, bytes, type, attrs, reply_to, and body, or body_base64 if the body is not UTF-8
@@ -147,10 +138,7 @@ enum NotEmitted {
 
 impl VerbArgs for GetArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
-        if self.count != Count::UpTo(1) && !(self.json || self.framing().is_some()) {
-            let framings = "--lines, --null, --length-prefixed or --json";
-            return Err(Usage(format!("more than one message needs a framing: {framings}")).into());
-        }
+        self.frames.check(self.count != Count::UpTo(1), self.json)?;
         if let Some(program) = self.command.first() {
             super::run::check_program(program)?;
         }
@@ -160,15 +148,6 @@ impl VerbArgs for GetArgs {
 }
 
 impl GetArgs {
-    fn framing(&self) -> Option<Framing> {
-        match (self.lines, self.null, self.length_prefixed) {
-            (true, ..) => Some(Framing::Lines),
-            (_, true, _) => Some(Framing::Null),
-            (_, _, true) => Some(Framing::LengthPrefixed),
-            _ => None,
-        }
-    }
-
     fn request(&self, most: usize) -> ClaimRequest {
         let visibility =
             if self.delete || !self.command.is_empty() { Visibility::Held } else { Visibility::Timed(self.visibility) };
@@ -287,11 +266,12 @@ impl GetArgs {
             return facts.write_with_body(body, to).map_err(at_fault);
         }
         let body = converted.as_mut().unwrap_or(&mut delivery.body);
-        emit_body(self.framing(), body, to).map_err(|error| match error {
-            NotEmitted::Body(error) => {
-                NotEmitted::Body(error.context(format!("message {} stays queued", delivery.message.id)))
+        let id = delivery.message.id;
+        self.frames.write(body, to).map_err(|error| match error {
+            Unwritten::Body(error) => {
+                NotEmitted::Body(anyhow::Error::from(error).context(format!("message {id} stays queued")))
             }
-            other @ NotEmitted::Output(_) => other,
+            Unwritten::Output(error) => NotEmitted::Output(error.into()),
         })
     }
 
@@ -344,33 +324,6 @@ impl GetArgs {
                 Err(error)
             }
         }
-    }
-}
-
-fn emit_body(framing: Option<Framing>, body: &mut Body, to: &mut dyn Write) -> Result<(), NotEmitted> {
-    let Some(framing) = framing else {
-        return copy(body, to);
-    };
-    if framing.delimiter().is_some() {
-        check_frame(framing, body).map_err(|error| NotEmitted::Body(error.into()))?;
-        body.rewind().map_err(|error| NotEmitted::Body(error.into()))?;
-    }
-    let len_bytes = body.len_bytes();
-    write_frame(framing, body, len_bytes, to).map_err(|error| match error {
-        FramingError::Write(error) => NotEmitted::Output(error.into()),
-        error => NotEmitted::Body(error.into()),
-    })
-}
-
-/// As `io::copy`, but it tells which side failed.
-fn copy(body: &mut Body, to: &mut dyn Write) -> Result<(), NotEmitted> {
-    let mut chunk = vec![0; usize::try_from(body.len_bytes()).unwrap_or(usize::MAX).clamp(1, 128 * 1024)];
-    loop {
-        let got = body.read(&mut chunk).map_err(|error| NotEmitted::Body(error.into()))?;
-        if got == 0 {
-            return Ok(());
-        }
-        to.write_all(&chunk[..got]).map_err(|error| NotEmitted::Output(error.into()))?;
     }
 }
 

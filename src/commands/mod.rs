@@ -16,6 +16,7 @@ use crate::domain::{Policy, QueueName};
 use crate::store::spool::Spool;
 use crate::store::{self, Store};
 
+mod bulk;
 mod convert;
 mod create;
 mod delete;
@@ -23,6 +24,7 @@ mod drop_queue;
 pub(crate) mod envelope;
 mod extend;
 mod feed;
+mod frames;
 mod get;
 mod list;
 mod move_all;

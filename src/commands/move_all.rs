@@ -3,8 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 
-use super::purge::say_count;
-use super::{Context, Outcome, Usage, VerbArgs, confirmed, creating, note};
+use super::bulk::BulkArgs;
+use super::{Context, Outcome, Usage, VerbArgs, creating};
 use crate::domain::QueueName;
 use crate::store::Store as _;
 
@@ -24,17 +24,8 @@ pub(crate) struct MoveArgs {
     /// The queue to fill; it is made if it does not exist
     to: QueueName,
 
-    /// Say how many messages there are, and move none
-    #[arg(long)]
-    dry_run: bool,
-
-    /// Do not ask, not even on a terminal
-    #[arg(short, long)]
-    yes: bool,
-
-    /// Say how many in JSON on stdout, instead of in words on stderr
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    bulk: BulkArgs,
 }
 
 impl VerbArgs for MoveArgs {
@@ -44,23 +35,13 @@ impl VerbArgs for MoveArgs {
             return Err(Usage(format!("'{from}' cannot be moved to itself")).into());
         }
         let store = context.store()?;
-        let there = if self.dry_run || !self.yes {
-            let stat = store.stat(from)?;
-            stat.ready + stat.delayed
-        } else {
+        let count = || store.stat(from).map(|stat| stat.ready + stat.delayed);
+        let question = |n| format!("move {n} message(s) from '{from}' to '{to}'?");
+        self.bulk.carry_out(from, "moved", question, count, || {
             // Before anything is made: is there something to move from?
             store.policy(from)?;
-            0
-        };
-        let messages = if self.dry_run {
-            there
-        } else if confirmed(self.yes, &format!("move {there} message(s) from '{from}' to '{to}'?"))? {
             creating(&store, to, true, || store.policy(to))?;
-            store.move_all(from, to)?
-        } else {
-            note("nothing was moved");
-            return Ok(Outcome::Done);
-        };
-        say_count(from, "moved", messages, self.dry_run, self.json)
+            store.move_all(from, to)
+        })
     }
 }

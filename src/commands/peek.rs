@@ -7,9 +7,9 @@ use anyhow::Result;
 use clap::Args;
 
 use super::envelope::Facts;
+use super::frames::{FrameArgs, Unwritten};
 use super::streams::{Stdout, StdoutError};
-use super::{Context, Outcome, Usage, VerbArgs};
-use crate::codec::framing::{Framing, FramingError, check_frame, write_frame};
+use super::{Context, Outcome, VerbArgs};
 use crate::domain::{MessageId, QueueName};
 use crate::store::{Peeked, Store as _, Which};
 
@@ -34,17 +34,8 @@ pub(crate) struct PeekArgs {
     #[arg(long, value_name = "ID", conflicts_with = "count")]
     id: Option<MessageId>,
 
-    /// Write a newline after each body; a body that holds one is refused
-    #[arg(long, group = "framing")]
-    lines: bool,
-
-    /// Write a NUL byte after each body; a body that holds one is refused
-    #[arg(short = '0', long, group = "framing")]
-    null: bool,
-
-    /// Write each body as a netstring (`5:hello,`), which takes any bytes
-    #[arg(long, group = "framing")]
-    length_prefixed: bool,
+    #[command(flatten)]
+    frames: FrameArgs,
 
     /// Write each message as an envelope: one line of JSON, as `mq get --json` does, with its state and why earlier
     /// deliveries failed, but without a receipt
@@ -54,16 +45,7 @@ pub(crate) struct PeekArgs {
 
 impl VerbArgs for PeekArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
-        let framing = match (self.lines, self.null, self.length_prefixed) {
-            (true, ..) => Some(Framing::Lines),
-            (_, true, _) => Some(Framing::Null),
-            (_, _, true) => Some(Framing::LengthPrefixed),
-            _ => None,
-        };
-        if self.count > 1 && framing.is_none() && !self.json {
-            let framings = "--lines, --null, --length-prefixed or --json";
-            return Err(Usage(format!("more than one message needs a framing: {framings}")).into());
-        }
+        self.frames.check(self.count > 1, self.json)?;
         let store = context.store()?;
         let mut output = BufWriter::with_capacity(64 * 1024, Stdout);
         let mut outcome = Outcome::Nothing;
@@ -71,7 +53,7 @@ impl VerbArgs for PeekArgs {
         let which = self.id.map_or(Which::Next(self.count), Which::Id);
         store.peek(&self.queue, which, &mut |peeked| {
             outcome = Outcome::Done;
-            failure = show(peeked, &self.queue, framing, self.json, &mut output);
+            failure = self.show(peeked, &mut output);
             if failure.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         let flushed = output.flush();
@@ -82,32 +64,18 @@ impl VerbArgs for PeekArgs {
     }
 }
 
-fn show(
-    mut peeked: Peeked,
-    queue: &QueueName,
-    framing: Option<Framing>,
-    json: bool,
-    to: &mut BufWriter<Stdout>,
-) -> Result<()> {
-    let body = &mut peeked.body;
-    if json {
-        let listed = &peeked.listed;
-        let facts = Facts::new(&listed.message, queue, listed.deliveries)
-            .in_state(listed.state)
-            .with_failures(&peeked.failures);
-        return Ok(facts.write_with_body(body, to).map_err(StdoutError)?);
-    }
-    let Some(framing) = framing else {
-        std::io::copy(body, to).map_err(StdoutError)?;
-        return Ok(());
-    };
-    if framing.delimiter().is_some() {
-        check_frame(framing, body)?;
-        body.rewind()?;
-    }
-    let len_bytes = body.len_bytes();
-    match write_frame(framing, body, len_bytes, to) {
-        Err(FramingError::Write(error)) => Err(StdoutError(error).into()),
-        other => Ok(other?),
+impl PeekArgs {
+    fn show(&self, mut peeked: Peeked, to: &mut BufWriter<Stdout>) -> Result<()> {
+        if self.json {
+            let listed = &peeked.listed;
+            let facts = Facts::new(&listed.message, &self.queue, listed.deliveries)
+                .in_state(listed.state)
+                .with_failures(&peeked.failures);
+            return Ok(facts.write_with_body(&mut peeked.body, to).map_err(StdoutError)?);
+        }
+        self.frames.write(&mut peeked.body, to).map_err(|error| match error {
+            Unwritten::Output(error) => StdoutError(error).into(),
+            Unwritten::Body(error) => error.into(),
+        })
     }
 }
