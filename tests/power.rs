@@ -112,7 +112,7 @@ impl Acknowledged {
             assert!(there.insert(field(&line, "id")), "I2: twice in the queue: {line}");
         }
         let lost: Vec<_> = self.put.difference(&self.deleted).filter(|id| !there.contains(*id)).collect();
-        assert!(lost.is_empty(), "I1: acknowledged and lost: {lost:?}");
+        assert!(lost.is_empty(), "I1: acknowledged and lost: {lost:?}\n{}", disk.repaired);
         let back: Vec<_> = self.deleted.intersection(&there).collect();
         assert!(back.is_empty(), "I4: deleted and back: {back:?}");
         let stat: serde_json::Value = serde_json::from_slice(&expect(&spool, &["stat", "q", "--json"], 0)).unwrap();

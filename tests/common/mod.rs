@@ -67,6 +67,8 @@ pub struct Image {
     dir: tempfile::TempDir,
     kind: &'static str,
     is_mounted: bool,
+    /// What a repair of the file system said.
+    pub repaired: String,
 }
 
 impl Image {
@@ -86,7 +88,7 @@ impl Image {
         }
         // On the disk, not in memory: loop devices on tmpfs behave differently when they are full.
         let dir = tempfile::Builder::new().prefix("mq-image-").tempdir().expect("a temporary directory");
-        let image = Self { dir, kind, is_mounted: false };
+        let image = Self { dir, kind, is_mounted: false, repaired: String::new() };
         let made = quiet(Command::new("truncate").arg("-s").arg(size).arg(image.file()))
             && quiet(Command::new(mkfs).args(args).arg(image.file()));
         std::fs::create_dir(image.root()).expect("a mount point");
@@ -122,14 +124,45 @@ impl Image {
         quiet(Command::new("mount").args(["-o", options]).arg(self.root()))
     }
 
+    /// How many writes the disk has seen, and how many are under way.
+    fn writes(&self) -> Vec<String> {
+        let root = self.root().display().to_string();
+        let mounts = std::fs::read_to_string("/proc/mounts").expect("mounts");
+        let device = mounts.lines().filter_map(|line| line.strip_prefix("/dev/")).find_map(|line| {
+            let (device, rest) = line.split_once(' ')?;
+            rest.starts_with(&format!("{root} ")).then_some(device)
+        });
+        let stat = format!("/sys/block/{}/stat", device.expect("the loop device"));
+        let fields = std::fs::read_to_string(stat).expect("its counters");
+        fields
+            .split_whitespace()
+            .enumerate()
+            .filter(|(n, _)| [4, 6, 8].contains(n))
+            .map(|(_, f)| f.to_owned())
+            .collect()
+    }
+
     /// What the disk holds at this moment, as a machine would find it after a power cut: mounted, and repaired
     /// first where there is no journal that does it.
     pub fn after_a_power_cut(&self) -> Self {
         let dir = tempfile::Builder::new().prefix("mq-crash-").tempdir().expect("a temporary directory");
-        let mut copy = Self { dir, kind: self.kind, is_mounted: false };
-        assert!(quiet(Command::new("cp").arg("--sparse=always").arg(self.file()).arg(copy.file())));
+        let mut copy = Self { dir, kind: self.kind, is_mounted: false, repaired: String::new() };
+        // A power cut takes no time, a copy does: one during which the kernel wrote is of no moment that ever was.
+        for attempt in 0.. {
+            assert!(attempt < 50, "the disk is never quiet for as long as a copy takes");
+            let before = self.writes();
+            assert!(quiet(Command::new("cp").arg("--sparse=always").arg(self.file()).arg(copy.file())));
+            if self.writes() == before {
+                break;
+            }
+        }
         if self.kind == "ext4-without-journal" {
-            quiet(Command::new("fsck.ext4").args(["-f", "-y"]).arg(copy.file()));
+            // What it had to say helps to understand a loss.
+            copy.repaired = Command::new("fsck.ext4")
+                .args(["-f", "-y"])
+                .arg(copy.file())
+                .output()
+                .map_or_else(|error| error.to_string(), |output| String::from_utf8_lossy(&output.stdout).into_owned());
         }
         std::fs::create_dir(copy.root()).expect("a mount point");
         assert!(copy.mount(), "the image does not mount");

@@ -41,7 +41,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             })?;
             self.sync_emptied(&dir, durability)?;
             if dir != self.layout.held() {
-                self.remove_dir(&dir);
+                self.spool.remove_dir(&dir);
             }
         }
         Ok(deleted)
@@ -75,7 +75,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for (state, dir) in self.dated_dirs()? {
             if matches!(state, State::Delayed { .. }) {
                 self.visit_dir_in_order(&dir, &mut |name, path| move_one(state, name, path))?;
-                self.remove_dir(&dir);
+                self.spool.remove_dir(&dir);
             }
         }
         Ok(moved)

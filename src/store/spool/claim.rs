@@ -88,9 +88,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     fn claim_ready(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
-        if request.most == 0 {
-            return Ok(());
+        match request.most {
+            0 => Ok(()),
+            1 => self.claim_in_order(request, policy, claims),
+            _ => self.sharing_syncs(policy.durability, || self.claim_in_order(request, policy, claims)),
         }
+    }
+
+    fn claim_in_order(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
         self.visit_ready(true, &mut |name, path| {
             match self.claim_one(name, path, request.visibility, policy, &mut claims.notices) {
                 Ok(Some(delivery)) => claims.deliveries.push(delivery),
@@ -151,7 +156,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             if tidy && !is_tail {
                 // Not empty, or gone already: both are as good. A putter who loses it makes it again.
-                self.remove_dir(&child);
+                self.spool.remove_dir(&child);
             }
         }
         Ok(ControlFlow::Continue(()))

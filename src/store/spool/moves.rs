@@ -15,6 +15,7 @@
 //!
 //! With durability `none` nothing is promised about power cuts, and every move is one rename.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,14 @@ use crate::store::{At, Result};
 
 /// How often a directory that was removed in passing is made again before giving up.
 const TRIES: usize = 32;
+
+/// Moves that are to be finished together.
+pub(super) struct SharedMoves<L> {
+    /// The queue's lock.
+    lock: L,
+    /// Old names that are still there, and the directories that have the new ones.
+    linked: Vec<(PathBuf, PathBuf)>,
+}
 
 /// What came of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +59,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if !self.is_classical(durability) {
             return self.rename_into(from, to, false);
         }
-        let _lock = self.lock()?;
+        let _lock = self.lock_moves()?;
         let status = match self.fs().status(from) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::Gone),
             other => other.at("read", from)?,
@@ -61,6 +70,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         match self.link_into(from, to)? {
             Some(Moved::Gone) => return Ok(Moved::Gone),
             Some(Moved::Yes) => {
+                if let Some(shared) = self.shared.borrow_mut().as_mut() {
+                    shared.linked.push((from.to_owned(), parent(to).to_owned()));
+                    return Ok(Moved::Yes);
+                }
                 self.sync_upward(parent(to))?;
                 self.fs().unlink(from).at("remove", from)?;
             }
@@ -73,6 +86,36 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         self.sync_upward(parent(from))?;
         Ok(Moved::Yes)
+    }
+
+    /// The lock under which moves of the classical order are done; nothing where it is held already.
+    fn lock_moves(&self) -> Result<Option<F::File>> {
+        if self.shared.borrow().is_some() { Ok(None) } else { self.lock().map(Some) }
+    }
+
+    /// Lets the moves that `act` makes share their syncs, where there are any: all links first, then the syncs of
+    /// the directories that got them, then the unlinks, then the syncs of the directories that lost a name. What
+    /// `act` moved is durable when this returns without an error.
+    pub(super) fn sharing_syncs(&self, durability: Durability, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !self.is_classical(durability) {
+            return act();
+        }
+        *self.shared.borrow_mut() = Some(SharedMoves { lock: self.lock()?, linked: Vec::new() });
+        let acted = act();
+        let Some(SharedMoves { lock, linked }) = self.shared.borrow_mut().take() else { return acted };
+        let dirs: BTreeSet<&Path> = linked.iter().map(|(_, to_dir)| to_dir.as_path()).collect();
+        dirs.into_iter().try_for_each(|dir| self.sync_upward(dir))?;
+        for (from, _) in &linked {
+            match self.fs().unlink(from) {
+                // Set aside or deleted since, with all its names.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.at("remove", from)?,
+            }
+        }
+        let dirs: BTreeSet<&Path> = linked.iter().map(|(from, _)| parent(from)).collect();
+        dirs.into_iter().try_for_each(|dir| self.sync_upward(dir))?;
+        drop(lock);
+        acted
     }
 
     /// Renames, and makes the directories that are missing on the way, as [`Self::make_parents`] does.
@@ -192,7 +235,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Removes a message's file for good, but for the sync of its directory. `false` if it is not there.
     pub(super) fn remove(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
         if self.is_classical(durability) {
-            let _lock = self.lock()?;
+            let _lock = self.lock_moves()?;
             if self.fs().status(path).is_ok_and(|status| status.links > 1) {
                 self.remove_other_names(name, path)?;
             }
@@ -206,14 +249,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error).at("delete", path),
-        }
-    }
-
-    /// Removes a directory if it is empty. On bare POSIX durably: a name that comes back could stand for what
-    /// the file system has made out of the directory's place since.
-    pub(super) fn remove_dir(&self, dir: &Path) {
-        if self.fs().rmdir(dir).is_ok() && self.spool.order() == super::Order::Classical {
-            let _ = self.fs().sync_dir(parent(dir));
         }
     }
 

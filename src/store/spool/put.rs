@@ -65,6 +65,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
         self.publish(&temporary.path, &name, state, durability)?;
         temporary.is_published = true;
+        // The lock first: a receiver that is woken while it is held would take the message for somebody's.
+        drop(temporary);
+        if state == State::Ready {
+            self.ring(1);
+        }
         self.sweep_in_passing(Thoroughness::Little, &policy);
         Ok(message.id)
     }
@@ -108,9 +113,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             // The old name too, or it could come back and stand for whatever has the file's place by then. The
             // message is safe already, so a failure here is none of the put's.
             let _ = self.fs().sync_dir(&self.layout.tmp());
-        }
-        if state == State::Ready {
-            self.ring(1);
         }
         Ok(())
     }

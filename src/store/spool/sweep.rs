@@ -89,13 +89,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             // Whether its second has come or its last claim was finished before: an empty one is left over. (One
             // that somebody is about to use is made again.)
-            self.remove_dir(&self.layout.claimed().join(until.0.to_string()));
+            self.spool.remove_dir(&self.layout.claimed().join(until.0.to_string()));
         }
         for due in self.seconds_in(&self.layout.delayed())? {
             if due.is_due(now) {
                 self.sweep_due(State::Delayed { due }, policy, &mut swept)?;
             }
-            self.remove_dir(&self.layout.delayed().join(due.0.to_string()));
+            self.spool.remove_dir(&self.layout.delayed().join(due.0.to_string()));
         }
         self.sweep_held(policy, &mut swept)?;
         self.sweep_temporaries(policy, &mut swept)?;
@@ -243,7 +243,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id, deliveries: 0 };
         match self.publish(path, &name, state, policy.durability) {
-            Ok(()) => swept.moved += 1,
+            Ok(()) => {
+                drop(file);
+                if state == State::Ready {
+                    self.ring(1);
+                }
+                swept.moved += 1;
+            }
             // Its writer lives after all, or another sweeper had it.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
