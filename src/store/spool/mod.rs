@@ -134,6 +134,24 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         self.sync_upward(dir)
     }
 
+    /// Makes the entries of `dir` durable, or, where it was emptied and removed by somebody since, its own
+    /// removal: what it held would come back with it. (A group can go with its leaf.)
+    fn sync_upward(&self, dir: &Path) -> io::Result<()> {
+        let mut dir = dir;
+        loop {
+            match (self.fs.sync_dir(dir), dir.parent()) {
+                (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound && dir != self.root => {
+                    // What was in it has moved on, and a sync of the directory above would not be about that.
+                    if self.names() == Names::Whole {
+                        return self.fs.sync_file_system(&self.root);
+                    }
+                    dir = above;
+                }
+                (other, _) => return other,
+            }
+        }
+    }
+
     /// Whether there is a spool. What is there and is not one is an error.
     fn check_format(&self) -> Result<bool> {
         let path = self.root.join(layout::FORMAT_FILE);
@@ -367,19 +385,6 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             }
         });
         dirs.iter().rev().for_each(|dir| self.remove_dir(dir));
-    }
-
-    /// Makes the entries of `dir` durable. A directory that is gone was empty, and whoever removed it did so
-    /// after the caller's change: its own removal is what has to reach the disk then, or what it held would
-    /// come back with it.
-    fn sync_upward(&self, dir: &Path) -> io::Result<()> {
-        let mut dir = dir;
-        loop {
-            match (self.fs.sync_dir(dir), dir.parent()) {
-                (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound && dir != self.root => dir = above,
-                (other, _) => return other,
-            }
-        }
     }
 
     fn new_id(&self, now: UnixMillis) -> MessageId {

@@ -186,7 +186,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) => return Err(error).at("create", dir),
         };
         if made && durable {
-            self.fs().sync_dir(parent(dir)).at("sync", parent(dir))?;
+            self.sync_upward(parent(dir))?;
         }
         Ok(made)
     }
@@ -227,7 +227,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         for other in others {
             self.fs().unlink(&other).at("remove", &other)?;
-            self.fs().sync_dir(parent(&other)).at("sync", parent(&other))?;
+            self.sync_upward(parent(&other))?;
         }
         Ok(())
     }
