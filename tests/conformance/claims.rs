@@ -3,7 +3,7 @@
 use mq::domain::lifecycle::State;
 use mq::domain::{UnixMillis, UnixSeconds, Visibility};
 
-use super::bench::{Bench, START_S, claimed, is_done, over_every_engine, q, secs, text, with_priority};
+use super::bench::{Bench, START_S, claimed, delayed, is_done, over_every_engine, q, secs, text, with_priority};
 
 over_every_engine! {
     i2_what_is_claimed_is_invisible_until_its_second_begins
@@ -15,6 +15,8 @@ over_every_engine! {
     i2_a_held_claim_lives_as_long_as_its_holder
     i2_held_claims_are_taken_and_dropped_one_by_one
     i2_what_was_given_back_is_not_held_twice
+    i2_who_lets_go_holds_nothing
+    a_held_claim_is_given_back_only_as_it_was_made
     a_held_claim_is_done_with_its_receipt
     a_clock_that_steps_back_loses_nothing
 }
@@ -119,6 +121,39 @@ fn i2_what_was_given_back_is_not_held_twice(b: &Bench) {
     assert!(b.hold().is_none(), "its former holder still lives");
     drop(first);
     assert_eq!(b.hold().unwrap().deliveries, 2);
+}
+
+fn i2_who_lets_go_holds_nothing(b: &Bench) {
+    b.put("a");
+    b.put("b");
+    let (mut first, mut second) = (b.hold().unwrap(), b.hold().unwrap());
+    assert!(is_done(&b.store.release(std::slice::from_ref(&first.receipt), secs(0))));
+    first.hold.as_mut().unwrap().let_go();
+    let again = b.hold().unwrap();
+    assert_eq!((again.message.id, again.deliveries), (first.message.id, 2));
+    // To let go a second time, or to go away, is of no matter to the new holder.
+    first.hold.as_mut().unwrap().let_go();
+    drop(first);
+    second.hold.as_mut().unwrap().let_go();
+    assert_eq!(b.states("q"), [(State::Ready, 1), (State::Held, 2)]);
+}
+
+fn a_held_claim_is_given_back_only_as_it_was_made(b: &Bench) {
+    for body in ["a", "b", "c"] {
+        b.put(body);
+    }
+    let held = b.claim_from("q", Visibility::Held, 3);
+    let receipt = |n: usize| std::slice::from_ref(&held[n].receipt);
+    assert!(is_done(&b.store.delete(receipt(1))));
+    assert!(is_done(&b.store.release(receipt(2), secs(9))));
+    let given_back = [0, 1, 2].map(|n: usize| b.store.release_if_held(&held[n].receipt).unwrap());
+    assert_eq!(given_back, [true, false, false]);
+    assert_eq!(b.states("q"), [(State::Ready, 1), (delayed(10), 1)]);
+    assert!(!b.store.release_if_held(&held[0].receipt).unwrap(), "once is enough");
+    drop(held);
+    let again = b.hold().unwrap();
+    assert_eq!(again.deliveries, 2);
+    assert!(b.store.release_if_held(&again.receipt).unwrap());
 }
 
 fn a_held_claim_is_done_with_its_receipt(b: &Bench) {
