@@ -81,8 +81,7 @@ pub(super) fn with_queues(command: Command) -> Command {
 /// The queues whose names begin as typed. Silent when there is no spool: a shell is no place for errors.
 fn queues(typed: &OsStr) -> Vec<CompletionCandidate> {
     let line = std::env::args_os().skip_while(|word| word != "--").skip(1);
-    let given = spool_on_line(line).or_else(|| std::env::var_os("MQ_SPOOL").map(PathBuf::from));
-    let spool = given.or_else(super::default_spool_dir);
+    let spool = spool_on_line(line).or_else(super::default_spool_dir);
     let names = spool.and_then(|spool| Spool::open(spool).ok()).and_then(|store| store.queues().ok());
     let typed = typed.to_string_lossy();
     names

@@ -54,7 +54,9 @@ fn hint_for(error: &Error) -> Option<String> {
         }
         Error::Paused(queue) => format!("`mq resume {queue}` lets its receivers go on"),
         Error::NoSuchMessage { queue, .. } => format!("`mq list {queue}` shows the messages there are"),
-        Error::StaleReceipt { .. } => "nothing was changed; only the receipt of the latest delivery works".to_owned(),
+        Error::StaleReceipt { .. } => {
+            "this message was left as it is; only the receipt of its latest delivery works".to_owned()
+        }
         Error::NotASpool { .. } => "nothing was touched; name an empty or new directory with --spool".to_owned(),
         Error::UnknownFormat { .. } => "nothing was touched; a newer mq has written it".to_owned(),
         Error::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {

@@ -68,7 +68,7 @@ fn pages() -> Vec<(String, String)> {
     let mut command = super::definition(true);
     command.build();
     let mut pages = vec![("mq.1".to_owned(), page_of_all(&command))];
-    for verb in command.get_subcommands() {
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
         pages.push((format!("mq-{}.1", verb.get_name()), page_of(verb)));
     }
     pages.extend(BY_HAND.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
@@ -82,7 +82,7 @@ fn page_of_all(command: &Command) -> String {
     page.line(&format!("\\fBmq\\fR [\\fB{}\\fR \\fIDIR\\fR] \\fIVERB\\fR [...]", roff::escape("--spool")));
     describe(&mut page, command);
     page.section("VERBS");
-    for verb in command.get_subcommands() {
+    for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
         page.item(&roff::page_reference(&format!("mq-{}", verb.get_name()), 1), &about(verb));
     }
     page.section("OPTIONS");
@@ -107,7 +107,8 @@ fn page_of_all(command: &Command) -> String {
     }
     // Its exit statuses are those above, in short.
     after_help(&mut page, command, &["EXIT STATUS"]);
-    let verbs = command.get_subcommands().map(|verb| (format!("mq-{}", verb.get_name()), 1));
+    let verbs = command.get_subcommands().filter(|verb| verb.get_name() != "help");
+    let verbs = verbs.map(|verb| (format!("mq-{}", verb.get_name()), 1));
     see_also(&mut page, verbs.chain([("mq-spool".to_owned(), 5)]));
     page.finish()
 }

@@ -91,13 +91,16 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 fn run_verb(verb: &Verb, matches: &ArgMatches) -> anyhow::Result<Outcome> {
-    // `--spool` or `MQ_SPOOL`, else in the user's state directory.
     let spool = matches.get_one::<PathBuf>("spool").cloned().or_else(default_spool_dir);
     (verb.run)(matches, &Context { spool })
 }
 
 /// The XDG base directory specification says that a relative path is to be ignored.
 fn default_spool_dir() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("MQ_SPOOL") {
+        // Empty is a variable that somebody forgot to set: the default is not what they meant.
+        return (!named.is_empty()).then(|| named.into());
+    }
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_STATE_HOME")
         .map(|state| state.join("mq"))
@@ -117,20 +120,17 @@ fn definition(all: bool) -> Command {
         .subcommand_required(true)
         .subcommand_value_name("VERB")
         .subcommand_help_heading("Verbs")
-        .disable_help_subcommand(true)
         .arg_required_else_help(true)
         .max_term_width(100)
         .arg(
             Arg::new("spool")
                 .long("spool")
                 .value_name("DIR")
-                .env("MQ_SPOOL")
-                .hide_env_values(true)
                 .global(true)
                 .display_order(900)
                 .value_parser(value_parser!(PathBuf))
                 .value_hint(clap::ValueHint::DirPath)
-                .help("Where the queues are [default: $XDG_STATE_HOME/mq, else ~/.local/state/mq]"),
+                .help("Where the queues are [default: $MQ_SPOOL, else $XDG_STATE_HOME/mq, else ~/.local/state/mq]"),
         );
     let tools =
         [("completions", complete::ABOUT, complete::define as Define), ("man", man::ABOUT, man::define as Define)];

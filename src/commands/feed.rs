@@ -213,6 +213,8 @@ impl<'a> Feeder<'a> {
             let mut start = vec![0; LARGE_BYTES];
             let got = read_full(input, &mut start).with_context(|| format!("cannot read {}", path.display()))?;
             start.truncate(got);
+            // A batch of small files must not hold the room of large ones.
+            start.shrink_to_fit();
             if got < LARGE_BYTES {
                 self.add(self.defaults.clone(), start)?;
             } else {

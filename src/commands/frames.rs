@@ -1,11 +1,13 @@
 //! Many bodies in one output: the options that say how they are told apart, and the writing.
 
 use std::io::{self, Read as _, Write};
+use std::str::FromStr;
 
 use clap::Args;
 
 use super::Usage;
 use crate::codec::framing::{Framing, FramingError, check_frame, write_frame};
+use crate::domain::Invalid;
 use crate::store::Body;
 
 /// How bodies are told apart on the way out.
@@ -22,6 +24,35 @@ pub(super) struct FrameArgs {
     /// Write each body as a netstring (`5:hello,`), which takes any bytes
     #[arg(long, group = "framing")]
     length_prefixed: bool,
+}
+
+/// How many messages are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Count {
+    All,
+    UpTo(usize),
+}
+
+impl FromStr for Count {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text.parse() {
+            _ if text == "all" => Ok(Self::All),
+            Ok(count) if count > 0 => Ok(Self::UpTo(count)),
+            _ => Err(Invalid::new(text, "a count: a number from 1 up, or all")),
+        }
+    }
+}
+
+impl Count {
+    /// At most so many.
+    pub(super) fn most(self) -> usize {
+        match self {
+            Self::All => usize::MAX,
+            Self::UpTo(count) => count,
+        }
+    }
 }
 
 /// Why a body was not written.

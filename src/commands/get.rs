@@ -7,19 +7,19 @@
 use std::ffi::OsString;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 
 use super::envelope::Facts;
-use super::frames::{FrameArgs, Unwritten};
-use super::streams::{Output, create_file, open_descriptor, write_failed};
+use super::frames::{Count, FrameArgs, Unwritten};
+use super::streams::{Output, Stdout, create_file, open_descriptor, write_failed};
 use super::{Context, Outcome, VerbArgs, duration, note};
+use crate::codec::framing::FramingError;
 use crate::codec::{self, CodecError, Format};
-use crate::domain::{Durability, Invalid, QueueName, Receipt, Visibility};
-use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Store};
+use crate::domain::{Clock as _, Durability, QueueName, Receipt, SystemClock, UnixSeconds, Visibility};
+use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Failure, Store};
 
 /// Claim the next message and write its body to stdout
 ///
@@ -53,7 +53,7 @@ pub(crate) struct GetArgs {
     /// The queue to receive from
     queue: QueueName,
 
-    /// Wait up to DUR for a message if none is there
+    /// Wait up to DUR for a message if none is there; the queue has to be there (`mq create QUEUE --if-missing`)
     #[arg(short, long, value_name = "DUR", value_parser = duration)]
     wait: Option<Duration>,
 
@@ -103,25 +103,6 @@ pub(crate) struct GetArgs {
     command: Vec<OsString>,
 }
 
-/// How many messages are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Count {
-    All,
-    UpTo(usize),
-}
-
-impl FromStr for Count {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text.parse() {
-            _ if text == "all" => Ok(Self::All),
-            Ok(count) if count > 0 => Ok(Self::UpTo(count)),
-            _ => Err(Invalid::new(text, "a count: a number from 1 up, or all")),
-        }
-    }
-}
-
 /// How many messages are claimed at a time; each held one costs a file descriptor.
 const AT_ONCE: usize = 128;
 
@@ -130,10 +111,10 @@ const CONVERTED_IN_MEMORY: usize = 1024 * 1024;
 
 /// Why a body was not handed over.
 enum NotEmitted {
-    /// The body is at fault: this message only.
+    /// The body is at fault, and nothing of it was written.
     Body(anyhow::Error),
-    /// The output is at fault: nothing that was buffered can be trusted to have arrived.
-    Output(anyhow::Error),
+    /// The output is at fault, or a body of which a part was written.
+    Output(io::Error),
 }
 
 impl VerbArgs for GetArgs {
@@ -141,6 +122,9 @@ impl VerbArgs for GetArgs {
         self.frames.check(self.count != Count::UpTo(1), self.json)?;
         if let Some(program) = self.command.first() {
             super::run::check_program(program)?;
+        }
+        if self.command.is_empty() && self.output.is_none() {
+            Stdout::check()?;
         }
         let store = context.store()?;
         if self.command.is_empty() { self.receive(&store) } else { self.hand_to_command(&store, context) }
@@ -187,48 +171,55 @@ impl GetArgs {
         let mut receipts = ReceiptSink::new(self)?;
         let mut output = Output::to(self.output.as_deref())?;
         let durable = self.delete && store.policy(&self.queue)?.durability == Durability::Full;
-        let mut left = match self.count {
-            Count::All => usize::MAX,
-            Count::UpTo(count) => count,
-        };
-        let mut outcome = Outcome::Nothing;
-        while left > 0 {
-            let is_first = matches!(outcome, Outcome::Nothing);
+        let mut left = self.count.most();
+        let mut is_first = true;
+        // From when on messages may come back that this very command has handed out.
+        let mut own_return: Option<UnixSeconds> = None;
+        // Kept claimed to the end: given back at once, they would be met again.
+        let mut refused: Vec<(Delivery, anyhow::Error)> = Vec::new();
+        while left > 0 && refused.len() < AT_ONCE && own_return.is_none_or(|at| !at.is_due(SystemClock.now())) {
             let mut deliveries = self.claim(store, left.min(AT_ONCE), is_first)?.deliveries;
             if deliveries.is_empty() {
                 break;
             }
+            is_first = false;
             left -= deliveries.len();
-            outcome = Outcome::Done;
-            let (emitted, failure) = self.emit_all(&mut deliveries, &mut output);
-            let finished = match failure {
-                Some(NotEmitted::Output(error)) => {
-                    release(store, &deliveries);
-                    return Err(error);
+            own_return = own_return.or(deliveries[0].visible_until);
+            let written = self.emit_all(&mut deliveries, &mut output).and_then(|verdicts| {
+                let mut written = Vec::new();
+                for (delivery, verdict) in deliveries.drain(..).zip(verdicts) {
+                    match verdict {
+                        Ok(()) => written.push(delivery),
+                        Err(error) => refused.push((delivery, error)),
+                    }
                 }
-                _ => output.finish(durable).and_then(|()| self.settle(store, &deliveries[..emitted], &mut receipts)),
-            };
-            if let Err(error) = finished {
-                release(store, &deliveries);
-                return Err(error);
-            }
-            if let Some(NotEmitted::Body(error)) = failure {
-                release(store, &deliveries[emitted..]);
+                deliveries = written;
+                output.finish(durable)?;
+                self.settle(store, &deliveries, &mut receipts)
+            });
+            if let Err(error) = written {
+                release(store, deliveries.iter().chain(refused.iter().map(|(delivery, _)| delivery)));
                 return Err(error);
             }
         }
-        Ok(outcome)
+        Ok(match (is_first, refused.is_empty()) {
+            (true, _) => Outcome::Nothing,
+            (false, true) => Outcome::Done,
+            (false, false) => Outcome::Failed(give_back(store, refused)),
+        })
     }
 
-    /// Writes bodies until one fails. Returns how many were written, and why not more.
-    fn emit_all(&self, deliveries: &mut [Delivery], output: &mut Output) -> (usize, Option<NotEmitted>) {
-        let mut emitted = 0;
-        let mut failure = None;
+    /// Writes bodies. Says of each whether it could be written; a body that could not leaves nothing in the output.
+    /// When the output itself fails, nothing of what was buffered can be trusted to have arrived.
+    fn emit_all(&self, deliveries: &mut [Delivery], output: &mut Output) -> Result<Vec<Result<()>>> {
         let mut writer = BufWriter::with_capacity(64 * 1024, &mut *output);
+        let mut verdicts = Vec::with_capacity(deliveries.len());
+        let mut failure = None;
         for delivery in deliveries {
             match self.emit(delivery, &mut writer) {
-                Ok(()) => emitted += 1,
-                Err(error) => {
+                Ok(()) => verdicts.push(Ok(())),
+                Err(NotEmitted::Body(error)) => verdicts.push(Err(error)),
+                Err(NotEmitted::Output(error)) => {
                     failure = Some(error);
                     break;
                 }
@@ -237,21 +228,13 @@ impl GetArgs {
         let flushed = writer.flush();
         // What could not be written must not be tried again when the buffer goes.
         let (_, _) = writer.into_parts();
-        match (flushed, failure) {
-            (_, Some(NotEmitted::Output(error))) => {
-                let error = match error.downcast::<io::Error>() {
-                    Ok(error) => output.failed(error),
-                    Err(error) => error,
-                };
-                (emitted, Some(NotEmitted::Output(error)))
-            }
-            (Err(error), _) => (emitted, Some(NotEmitted::Output(output.failed(error)))),
-            (Ok(()), failure) => (emitted, failure),
+        match failure.or(flushed.err()) {
+            Some(error) => Err(output.failed(error)),
+            None => Ok(verdicts),
         }
     }
 
     fn emit(&self, delivery: &mut Delivery, to: &mut dyn Write) -> Result<(), NotEmitted> {
-        let at_fault = |error: io::Error| NotEmitted::Output(error.into());
         let mut converted = self.convert(delivery).map_err(NotEmitted::Body)?;
         let media_type = converted.as_ref().and(self.to).map(Format::mime_type);
         if self.json {
@@ -263,15 +246,15 @@ impl GetArgs {
             let body = converted.as_mut().unwrap_or(&mut delivery.body);
             let facts =
                 if self.delete { facts } else { facts.claimed(delivery.receipt.to_string(), delivery.visible_until) };
-            return facts.write_with_body(body, to).map_err(at_fault);
+            return facts.write_with_body(body, to).map_err(NotEmitted::Output);
         }
         let body = converted.as_mut().unwrap_or(&mut delivery.body);
         let id = delivery.message.id;
         self.frames.write(body, to).map_err(|error| match error {
+            Unwritten::Body(FramingError::Read(error)) | Unwritten::Output(error) => NotEmitted::Output(error),
             Unwritten::Body(error) => {
                 NotEmitted::Body(anyhow::Error::from(error).context(format!("message {id} stays queued")))
             }
-            Unwritten::Output(error) => NotEmitted::Output(error.into()),
         })
     }
 
@@ -319,18 +302,28 @@ impl GetArgs {
         let Some(mut delivery) = deliveries.pop() else { return Ok(Outcome::Nothing) };
         match self.convert(&mut delivery) {
             Ok(converted) => super::run::run(&self.command, delivery, converted, self.to, store, context),
-            Err(error) => {
-                release(store, &[delivery]);
-                Err(error)
-            }
+            Err(error) => Ok(Outcome::Failed(give_back(store, vec![(delivery, error)]))),
         }
     }
 }
 
 /// Gives claims back whose bodies were not handed over. A failure leaves them to their timeouts.
-fn release(store: &dyn Store, deliveries: &[Delivery]) {
-    let receipts: Vec<Receipt> = deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+fn release<'a>(store: &dyn Store, deliveries: impl IntoIterator<Item = &'a Delivery>) {
+    let receipts: Vec<Receipt> = deliveries.into_iter().map(|delivery| delivery.receipt.clone()).collect();
     let _ = store.release(&receipts, Duration::ZERO);
+}
+
+/// Gives messages back whose bodies could not be written as was asked, each with the reason in its delivery log.
+fn give_back(store: &dyn Store, refused: Vec<(Delivery, anyhow::Error)>) -> Vec<anyhow::Error> {
+    let note = |(delivery, error): &(Delivery, anyhow::Error)| {
+        let reason = store::chain(error.as_ref());
+        let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason };
+        // Best effort: the message goes back all the same.
+        let _ = store.note_failure(&delivery.receipt, &failure);
+    };
+    refused.iter().for_each(note);
+    release(store, refused.iter().map(|(delivery, _)| delivery));
+    refused.into_iter().map(|(_, error)| error).collect()
 }
 
 /// Where receipts go.

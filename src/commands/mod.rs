@@ -62,7 +62,9 @@ pub(crate) struct Context {
 
 /// There is no place for a spool.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no place for the queues: neither --spool, MQ_SPOOL, XDG_STATE_HOME nor HOME says where")]
+#[error(
+    "there is no place for the queues: neither --spool nor MQ_SPOOL, which must not be empty, nor XDG_STATE_HOME or HOME says where"
+)]
 pub(crate) struct NoSpool;
 
 impl Context {

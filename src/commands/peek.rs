@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::envelope::Facts;
-use super::frames::{FrameArgs, Unwritten};
+use super::frames::{Count, FrameArgs, Unwritten};
 use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs};
 use crate::domain::{MessageId, QueueName};
@@ -26,9 +26,9 @@ pub(crate) struct PeekArgs {
     /// The queue to look at
     queue: QueueName,
 
-    /// Up to N messages; more than one need a framing option: --lines, --null, --length-prefixed or --json
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    count: usize,
+    /// Up to N messages, or `all`; more than one need a framing option: --lines, --null, --length-prefixed or --json
+    #[arg(short, long, value_name = "N|all", default_value = "1")]
+    count: Count,
 
     /// The message with this id, whatever its state
     #[arg(long, value_name = "ID", conflicts_with = "count")]
@@ -45,12 +45,12 @@ pub(crate) struct PeekArgs {
 
 impl VerbArgs for PeekArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
-        self.frames.check(self.count > 1, self.json)?;
+        self.frames.check(self.count != Count::UpTo(1), self.json)?;
         let store = context.store()?;
         let mut output = BufWriter::with_capacity(64 * 1024, Stdout);
         let mut outcome = Outcome::Nothing;
         let mut failure = Ok(());
-        let which = self.id.map_or(Which::Next(self.count), Which::Id);
+        let which = self.id.map_or(Which::Next(self.count.most()), Which::Id);
         store.peek(&self.queue, which, &mut |peeked| {
             outcome = Outcome::Done;
             failure = self.show(peeked, &mut output);

@@ -10,7 +10,7 @@ use clap::Args;
 
 use super::feed::{Feeder, Frames, is_interruption};
 use super::streams::{Input, open_file};
-use super::{Context, Outcome, VerbArgs, duration, note};
+use super::{Context, Outcome, Usage, VerbArgs, duration, note};
 use crate::codec::framing::Framing;
 use crate::domain::{Attributes, Durability, MediaType, NewMessage, Priority, QueueName};
 
@@ -103,6 +103,9 @@ impl PutArgs {
     }
 
     fn new_message(&self) -> Result<NewMessage> {
+        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
+            return Err(Usage("--ttl 0s: the message would never be delivered".to_owned()).into());
+        }
         let mut attributes = Attributes::default();
         for pair in &self.attributes {
             attributes.insert_pair(pair)?;
@@ -126,6 +129,9 @@ impl PutArgs {
             return feeder.flush();
         }
         let mut input = Input::stdin()?;
+        if self.files.is_empty() || self.files.iter().any(|file| file == "-") {
+            Input::check()?;
+        }
         if self.files.iter().all(|file| file == "-") && std::io::stdin().is_terminal() {
             note("reading from the terminal; end with Ctrl-D");
         }

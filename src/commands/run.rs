@@ -12,6 +12,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use command_fds::{CommandFdExt as _, FdMapping};
@@ -84,13 +85,14 @@ pub(super) fn run(
         }
     };
     if status.success() {
-        for result in store.delete(&[receipt]) {
-            match result {
-                // The command has finished the message itself.
-                Ok(()) | Err(store::Error::StaleReceipt { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if store.is_held(&receipt)? {
+            return match store.delete(&[receipt]).pop() {
+                // In this very moment, by the command's own receipt.
+                None | Some(Ok(()) | Err(store::Error::StaleReceipt { .. })) => Ok(Outcome::Command(0)),
+                Some(Err(error)) => Err(error.into()),
+            };
         }
+        // The command has deleted it, or released it for later: that is not to be undone.
         return Ok(Outcome::Command(0));
     }
     let reason = status.to_string();
@@ -110,10 +112,17 @@ fn fail(store: &dyn Store, delivery: &mut Delivery, reason: &str) -> String {
     let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason: reason.to_owned() };
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
-    let released = store.release_if_held(&delivery.receipt);
-    if let (Ok(_), Some(hold)) = (&released, &mut delivery.hold) {
-        hold.let_go();
-    }
+    let released = store.is_held(&delivery.receipt).and_then(|is_held| {
+        if is_held {
+            // The lock first: who is woken by the release must find it free.
+            delivery.hold.iter_mut().for_each(|hold| hold.let_go());
+            store
+                .release(std::slice::from_ref(&delivery.receipt), Duration::ZERO)
+                .into_iter()
+                .collect::<Result<(), _>>()?;
+        }
+        Ok(is_held)
+    });
     match released {
         Ok(true) => "was not deleted".to_owned(),
         Ok(false) | Err(store::Error::StaleReceipt { .. }) => "is as the command left it".to_owned(),

@@ -144,10 +144,10 @@ fn policy_words(policy: &Policy) -> String {
     let retention = policy.retention.map_or_else(|| "none".to_owned(), format_duration);
     let mut words = format!(
         "visibility={} max-deliveries={} delay={} retention={} durability={}",
-        format_duration(policy.visibility).replace(' ', ""),
+        format_duration(policy.visibility),
         number(policy.max_deliveries),
-        format_duration(policy.delay).replace(' ', ""),
-        retention.replace(' ', ""),
+        format_duration(policy.delay),
+        retention,
         policy.durability
     );
     if let Some(dead_letter) = &policy.dead_letter {

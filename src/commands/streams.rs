@@ -50,7 +50,25 @@ impl Write for Stdout {
     }
 }
 
+/// Whether a standard stream was closed by whoever started this program: the runtime has put /dev/null in its place
+/// then, open both ways. (A redirection from or to /dev/null opens it one way.)
+fn was_closed(stream: rustix::fd::BorrowedFd<'_>) -> bool {
+    let Ok(stat) = rustix::fs::fstat(stream) else { return true };
+    let is_null = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device()
+        && (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev)) == (1, 3);
+    let flags = rustix::fs::fcntl_getfl(stream).unwrap_or(rustix::fs::OFlags::empty());
+    is_null && flags & rustix::fs::OFlags::RWMODE == rustix::fs::OFlags::RDWR
+}
+
 impl Stdout {
+    /// Refuses a stdout that is closed, before a message is taken that nobody would get.
+    pub(crate) fn check() -> Result<(), StdoutError> {
+        if was_closed(rustix::stdio::stdout()) {
+            return Err(StdoutError(io::Error::new(io::ErrorKind::NotConnected, "it is closed")));
+        }
+        Ok(())
+    }
+
     /// Makes what was written durable, if stdout is a file: a message must not be deleted for good while its
     /// body is only in memory.
     pub(crate) fn sync_if_file() -> io::Result<()> {
@@ -125,6 +143,14 @@ impl Input {
     /// Stdin.
     pub(crate) fn stdin() -> io::Result<Self> {
         Ok(Self { file: None, signals: Signals::catch()? })
+    }
+
+    /// Refuses a stdin that is closed: there is nothing to put, not even nothing.
+    pub(crate) fn check() -> io::Result<()> {
+        if was_closed(rustix::stdio::stdin()) {
+            return Err(io::Error::new(io::ErrorKind::NotConnected, "standard input is closed"));
+        }
+        Ok(())
     }
 
     /// Reads from `file` from now on, or from stdin.

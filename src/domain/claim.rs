@@ -64,7 +64,8 @@ impl FromStr for Receipt {
                 "held" => ClaimPlace::Held,
                 until => ClaimPlace::Until(UnixSeconds(until.parse().ok()?)),
             };
-            let name = parts.next()?.parse().ok()?;
+            // A delivery is counted from 1: what was never claimed has no receipt.
+            let name: MessageName = parts.next()?.parse().ok().filter(|name: &MessageName| name.deliveries > 0)?;
             let receipt = Self { queue, place, name };
             (parts.next().is_none() && receipt.to_string() == text).then_some(receipt)
         };

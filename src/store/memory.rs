@@ -378,6 +378,14 @@ impl<C: Clock> Store for MemoryStore<C> {
         results
     }
 
+    fn is_held(&self, receipt: &Receipt) -> Result<bool> {
+        match self.contents().entry(receipt) {
+            Ok(entry) => Ok(entry.state == State::Held),
+            Err(Error::StaleReceipt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {
         let (mut contents, now) = (self.contents(), self.clock.now());
         let event = Event::Extend { visibility };

@@ -392,23 +392,9 @@ pub trait Store {
     /// Gives claims back, deliverable after `delay`. Receipts as for [`Store::delete`].
     fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>>;
 
-    /// Gives a held claim back, if it still is as it was made: what its holder has done with the message itself
-    /// (deleted, released with a delay) stays done. Returns whether it was.
-    fn release_if_held(&self, receipt: &Receipt) -> Result<bool> {
-        let mut is_held = false;
-        let looked = self.peek(&receipt.queue, Which::Id(receipt.name.id), &mut |peeked| {
-            is_held = peeked.listed.state == State::Held && peeked.listed.deliveries == receipt.name.deliveries;
-            ControlFlow::Break(())
-        });
-        match looked {
-            Ok(()) if is_held => {
-                self.release(std::slice::from_ref(receipt), Duration::ZERO).into_iter().collect::<Result<()>>()?;
-                Ok(true)
-            }
-            Ok(()) | Err(Error::NoSuchMessage { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
+    /// Whether a held claim still is as it was made: its holder may have deleted or released the message by its
+    /// receipt, and that is to stay done.
+    fn is_held(&self, receipt: &Receipt) -> Result<bool>;
 
     /// Moves the end of timed claims to now + `visibility`; the receipts stay valid. Receipts as for
     /// [`Store::delete`]. Returns when the claims end now.

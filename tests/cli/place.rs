@@ -57,7 +57,7 @@ fn no_place_at_all_is_a_bad_configuration() {
 fn an_empty_place_is_refused_rather_than_taken_for_another_one() {
     let spool = Spool::new();
     let home = spool.path("home").display().to_string();
-    list(&spool, &[], &[("MQ_SPOOL", ""), ("HOME", &home)]).status(2).silent().says("--spool");
+    list(&spool, &[], &[("MQ_SPOOL", ""), ("HOME", &home)]).fails(78).says("empty");
     list(&spool, &["--spool", ""], &[("HOME", &home)]).status(2).silent().says("--spool");
 }
 

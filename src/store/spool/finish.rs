@@ -88,12 +88,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         })
     }
 
-    pub(super) fn release_if_held(&self, receipt: &Receipt) -> Result<bool> {
-        let is_held = self.fs().status(&self.layout.path(State::Held, &receipt.name)).is_ok();
-        if is_held {
-            self.release(receipt, Duration::ZERO)?;
+    pub(super) fn is_held(&self, receipt: &Receipt) -> Result<bool> {
+        let path = self.layout.path(State::Held, &receipt.name);
+        match self.fs().status(&path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).at("read", &path),
         }
-        Ok(is_held)
     }
 
     pub(super) fn extend(&self, receipt: &Receipt, visibility: Duration) -> Result<UnixSeconds> {

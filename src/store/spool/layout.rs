@@ -30,11 +30,17 @@ pub(crate) const SPARES: usize = 4;
 
 /// The file that makes a directory a spool, and what it says.
 pub(crate) const FORMAT_FILE: &str = "format";
+/// The lock for moves in the classical order.
+pub(crate) const MOVES_FILE: &str = "lock";
+/// What no queue can be called.
+pub(crate) const RESERVED: [&str; 2] = [FORMAT_FILE, MOVES_FILE];
 /// The one format version that this program reads and writes.
 pub(crate) const FORMAT: &str = "mq-spool 1";
 
 /// Names in the spool's root that are a queue being made or dropped.
 pub(crate) const MAKING_PREFIX: &str = ".new-";
+/// A queue that is to be dropped if it is empty; its own name follows.
+pub(crate) const CHECKING_PREFIX: &str = ".checking-";
 /// See [`MAKING_PREFIX`].
 pub(crate) const DROPPING_PREFIX: &str = ".dropped-";
 

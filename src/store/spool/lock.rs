@@ -6,9 +6,10 @@
 //!
 //! The order in which a process may wait for locks (it never waits for one while it holds a later one):
 //!
-//! 1. `SPOOL/format`: while a spool is being made.
-//! 2. `QUEUE/lock`: a change of the policy; and, where renames are not journaled whole, every move.
-//! 3. `QUEUE/state`: taking sequence numbers. Nothing else is done under it.
+//! 1. `SPOOL/lock`: every move, where renames are not journaled whole.
+//! 2. `SPOOL/format`: while a spool is made, and while queues are made and dropped.
+//! 3. `QUEUE/lock`: a change of the policy.
+//! 4. `QUEUE/state`: taking sequence numbers. Nothing else is done under it.
 //!
 //! The others are only *tried*, never waited for, so they cannot take part in a deadlock: `QUEUE/sweep`
 //! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary.

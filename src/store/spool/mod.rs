@@ -6,6 +6,7 @@
 //! - `layout`: which path means what; `record`: the bytes of a message file;
 //! - `moves`: how a name gets from one place to another so that a power cut cannot lose it;
 //! - `sequence`: the counter that orders a queue;
+//! - `queues`: how queues are made and dropped;
 //! - `put`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
@@ -41,6 +42,7 @@ mod lock;
 mod look;
 mod moves;
 mod put;
+mod queues;
 mod record;
 mod sequence;
 mod sweep;
@@ -168,7 +170,13 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         let read = file.take(100).read_to_string(&mut text);
         match read {
             // Made this moment by somebody who has not written it yet.
-            Ok(0) => Ok(false),
+            Ok(0) => {
+                if self.is_vacant()? {
+                    Ok(false)
+                } else {
+                    Err(self.not_a_spool())
+                }
+            }
             Ok(_) if text.trim_end() == layout::FORMAT => Ok(true),
             Ok(_) => Err(unknown_format(path, &text)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(unknown_format(path, "other bytes")),
@@ -244,7 +252,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// The queue `name`, if it is there.
     fn queue(&self, name: &QueueName) -> Result<Queue<'_, F, C>> {
-        if name.as_str() == layout::FORMAT_FILE {
+        if layout::RESERVED.contains(&name.as_str()) {
             return Err(Error::ReservedName(name.clone()));
         }
         let dir = self.root.join(name.as_str());
@@ -263,97 +271,6 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             Ok(_) => Err(missing()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(missing()),
             Err(error) => Err(error).at("open", &dir),
-        }
-    }
-
-    /// Builds a queue under a hidden name, and gives it its own when it is whole.
-    fn make_queue(&self, name: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()> {
-        if name.as_str() == layout::FORMAT_FILE {
-            return Err(Error::ReservedName(name.clone()));
-        }
-        policy.check_for(name)?;
-        self.establish(mode)?;
-        self.clear_away();
-        let dir = self.root.join(name.as_str());
-        if self.fs.status(&dir).is_ok() {
-            return Err(Error::QueueExists(name.clone()));
-        }
-        let mode = match mode {
-            Some(mode) => mode,
-            None => self.inherited_mode(),
-        };
-        let building = self.root.join(format!("{}{}", layout::MAKING_PREFIX, self.new_id(self.clock.now())));
-        let built = self.build_queue(&building, policy, mode).and_then(|lock| {
-            match self.fs.rename(&building, &dir) {
-                Ok(()) => {}
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty) =>
-                {
-                    return Err(Error::QueueExists(name.clone()));
-                }
-                Err(error) => return Err(error).at("create", &dir),
-            }
-            drop(lock);
-            self.fs.sync_dir(&self.root).at("sync", &self.root)
-        });
-        if built.is_err() {
-            self.remove_tree(&building);
-        }
-        built
-    }
-
-    fn build_queue(&self, building: &Path, policy: &Policy, mode: u32) -> Result<F::File> {
-        self.fs.mkdir(building, mode).at("create", building)?;
-        let lock = self.fs.open_dir(building).at("open", building)?;
-        lock.try_lock().at("lock", building)?;
-        let queue = Queue {
-            spool: self,
-            name: "building".parse().map_err(|invalid| PolicyError::BadValue { key: "name", source: invalid })?,
-            layout: Layout::new(building.to_owned()),
-            modes: Modes::of_dir(mode),
-            shared: RefCell::new(None),
-        };
-        let dirs = queue.layout.fixed_dirs();
-        for dir in &dirs {
-            self.fs.mkdir(dir, mode).at("create", dir)?;
-        }
-        queue.make_counter()?;
-        for path in [queue.layout.lock(), queue.layout.sweep()] {
-            queue.create_file(&path)?;
-        }
-        let bell = queue.layout.wake();
-        match self.fs.make_bell(&bell, queue.modes.file) {
-            Ok(()) => {}
-            // Not every file system has FIFOs; receivers look once a second anyway.
-            Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {}
-            Err(error) => return Err(error).at("create", &bell),
-        }
-        if *policy != Policy::default() {
-            queue.write_policy(policy)?;
-        }
-        for dir in dirs.iter().map(PathBuf::as_path).chain([building]) {
-            self.fs.sync_dir(dir).at("sync", dir)?;
-        }
-        Ok(lock)
-    }
-
-    /// Removes what makers and droppers of queues left behind when they died. Best effort.
-    fn clear_away(&self) {
-        let mut left = Vec::new();
-        let _ = self.fs.scan(&self.root, &mut |name, kind| {
-            let name = name.to_string_lossy();
-            if kind == Kind::Dir && [layout::MAKING_PREFIX, layout::DROPPING_PREFIX].iter().any(|p| name.starts_with(p))
-            {
-                left.push(self.root.join(&*name));
-            }
-            ControlFlow::Continue(())
-        });
-        for dir in left {
-            if let Ok(handle) = self.fs.open_dir(&dir)
-                && handle.try_lock().unwrap_or(false)
-            {
-                self.remove_tree(&dir);
-            }
         }
     }
 
@@ -476,7 +393,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(policy)
     }
 
-    /// The queue's lock: second in the order of `lock`.
+    /// The queue's lock: third in the order of `lock`.
     fn lock(&self) -> Result<F::File> {
         let path = self.layout.lock();
         let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
@@ -486,25 +403,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn ring(&self, times: usize) {
         self.fs().ring(&self.layout.wake(), times);
-    }
-
-    fn drop_all(&self, force: bool) -> Result<u64> {
-        // With the counter locked no put can publish: one that comes later finds its temporary gone and
-        // fails, one that came before is counted.
-        let _counter = self.lock_counter()?;
-        let stat = self.stat_now()?;
-        let messages = stat.messages() + stat.corrupt + stat.temporaries + stat.strays;
-        if messages > 0 && !force {
-            return Err(Error::QueueNotEmpty { queue: self.name.clone(), messages });
-        }
-        let root = self.spool.root();
-        let handle = self.fs().open_dir(self.layout.dir()).at("open", self.layout.dir())?;
-        handle.try_lock().at("lock", self.layout.dir())?;
-        let doomed = root.join(format!("{}{}", layout::DROPPING_PREFIX, self.spool.new_id(self.now())));
-        self.fs().rename(self.layout.dir(), &doomed).at("drop", self.layout.dir())?;
-        self.fs().sync_dir(root).at("sync", root)?;
-        self.spool.remove_tree(&doomed);
-        Ok(messages)
     }
 }
 
@@ -526,9 +424,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
     }
 
     fn drop_queue(&self, queue: &QueueName, force: bool) -> Result<u64> {
-        let dropped = self.queue(queue)?.drop_all(force)?;
-        self.clear_away();
-        Ok(dropped)
+        self.queue(queue)?.drop_all(force)
     }
 
     fn queues(&self) -> Result<Vec<QueueName>> {
@@ -581,8 +477,8 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         receipts.iter().map(|receipt| self.queue(&receipt.queue)?.release(receipt, delay)).collect()
     }
 
-    fn release_if_held(&self, receipt: &Receipt) -> Result<bool> {
-        self.queue(&receipt.queue)?.release_if_held(receipt)
+    fn is_held(&self, receipt: &Receipt) -> Result<bool> {
+        self.queue(&receipt.queue)?.is_held(receipt)
     }
 
     fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {

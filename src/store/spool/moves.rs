@@ -7,7 +7,7 @@
 //! On bare POSIX ([`Order::Classical`]) the two halves of a rename may part, and the removal of the old name
 //! can reach the disk first, by anybody's sync of that directory or by write-back: the message would be in
 //! neither place. So a move there is `link`, sync of the new directory, `unlink`, sync of the old one: at
-//! every moment one durable name exists. It is done under the queue's lock, because a link does not take the
+//! every moment one durable name exists. It is done under the spool's lock for moves, because a link does not take the
 //! old name away from a competitor as a rename does. A mover that dies in between leaves two names of one
 //! file, which its link count tells; the next one who touches either removes the others. (An order that
 //! keeps the rename and only locks out other syncs cannot keep write-back from parting the halves.) File
@@ -20,19 +20,19 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{Fs, is_out_of_space};
-use super::layout::{SPARES, parse_name};
+use super::fs::{FileHandle, Fs, is_out_of_space};
+use super::layout::{self, SPARES, parse_name};
 use super::{Kind, Queue};
 use crate::domain::{Clock, Durability, MessageName};
-use crate::store::{At, Result};
+use crate::store::{At, Error, Result};
 
 /// How often a directory that was removed in passing is made again before giving up.
 const TRIES: usize = 32;
 
 /// Moves that are to be finished together.
 pub(super) struct SharedMoves<L> {
-    /// The queue's lock.
-    lock: L,
+    /// The lock of the moves.
+    lock: Option<L>,
     /// Old names that are still there, and the directories that have the new ones.
     linked: Vec<(PathBuf, PathBuf)>,
 }
@@ -65,7 +65,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             other => other.at("read", from)?,
         };
         if status.links > 1 {
-            self.remove_other_names(name, from)?;
+            self.remove_other_names(name, from, status.links)?;
         }
         match self.link_into(from, to)? {
             Some(Moved::Gone) => return Ok(Moved::Gone),
@@ -88,9 +88,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(Moved::Yes)
     }
 
-    /// The lock under which moves of the classical order are done; nothing where it is held already.
+    /// The lock under which moves of the classical order are done; nothing where it is held already. One for the
+    /// whole spool, because a message can move between two queues, and whoever meets one with two names has to know
+    /// that no mover of either queue is at it.
     fn lock_moves(&self) -> Result<Option<F::File>> {
-        if self.shared.borrow().is_some() { Ok(None) } else { self.lock().map(Some) }
+        if self.shared.borrow().is_some() {
+            return Ok(None);
+        }
+        let path = self.spool.root().join(layout::MOVES_FILE);
+        let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
+        file.lock().at("lock", &path)?;
+        Ok(Some(file))
     }
 
     /// Lets the moves that `act` makes share their syncs, where there are any: all links first, then the syncs of
@@ -100,7 +108,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if !self.is_classical(durability) {
             return act();
         }
-        *self.shared.borrow_mut() = Some(SharedMoves { lock: self.lock()?, linked: Vec::new() });
+        let lock = self.lock_moves()?;
+        *self.shared.borrow_mut() = Some(SharedMoves { lock, linked: Vec::new() });
         let acted = act();
         let Some(SharedMoves { lock, linked }) = self.shared.borrow_mut().take() else { return acted };
         let dirs: BTreeSet<&Path> = linked.iter().map(|(_, to_dir)| to_dir.as_path()).collect();
@@ -132,7 +141,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 Err(error) => return Err(error).at("move a message to", to),
             }
         }
-        Ok(Moved::Gone)
+        Err(no_place(to))
     }
 
     /// Whether it was the old name that a move did not find. That a directory of the new one is there proves
@@ -161,7 +170,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 Err(error) => return Err(error).at("move a message to", to),
             }
         }
-        Ok(Some(Moved::Gone))
+        Err(no_place(to))
     }
 
     /// Makes the directories above `path` that are missing, with their own parents made durable if
@@ -210,13 +219,18 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// Removes every name of a message but `keep`: what a mover left that died between link and unlink.
-    fn remove_other_names(&self, name: &MessageName, keep: &Path) -> Result<()> {
+    fn remove_other_names(&self, name: &MessageName, keep: &Path, links: u64) -> Result<()> {
         let mut others = Vec::new();
         let leaf = self.layout.leaf(name.priority, name.seq);
-        for dir in [&leaf, &self.layout.claimed(), &self.layout.delayed()] {
+        // Where it most likely is; and, when the move was to another queue, wherever it is.
+        let near = [leaf, self.layout.claimed(), self.layout.delayed()];
+        for dir in near.iter().map(PathBuf::as_path).chain([self.spool.root()]) {
+            if others.len() as u64 + 1 >= links {
+                break;
+            }
             let walked = self.fs().walk(dir, &mut |path, status| {
                 let same = path.file_name().and_then(parse_name).is_some_and(|other| other.id == name.id);
-                if same && status.kind == Kind::File && path != keep {
+                if same && status.kind == Kind::File && path != keep && !others.iter().any(|other| other == path) {
                     others.push(path.to_owned());
                 }
             });
@@ -236,8 +250,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn remove(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
         if self.is_classical(durability) {
             let _lock = self.lock_moves()?;
-            if self.fs().status(path).is_ok_and(|status| status.links > 1) {
-                self.remove_other_names(name, path)?;
+            if let Ok(status) = self.fs().status(path)
+                && status.links > 1
+            {
+                self.remove_other_names(name, path, status.links)?;
             }
             return self.unlink(path);
         }
@@ -267,6 +283,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             other => other.at("read", dir),
         }
     }
+}
+
+/// The message is where it was, and where it should go is no place: the queue was dropped.
+fn no_place(to: &Path) -> Error {
+    let source = io::Error::new(io::ErrorKind::NotFound, "the queue is not there any more");
+    Error::Io { action: "move a message to", path: to.to_owned(), source }
 }
 
 /// Whether a link failed because there are none: on this file system, or to somebody else's file.

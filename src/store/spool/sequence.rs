@@ -60,7 +60,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         file.sync().at("sync", &path)
     }
 
-    /// The counter's file, locked: third in the order of `lock`.
+    /// The counter's file, locked: fourth in the order of `lock`.
     pub(super) fn lock_counter(&self) -> Result<F::File> {
         let path = self.layout.state();
         let file = self.fs().open(&path, super::Access::ReadWrite).at("open", &path)?;
@@ -83,12 +83,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let known = decode(&bytes[..got]);
         let first = match known {
             Some((written_in, next)) if written_in == format!("{boot:36.36}") => next,
-            Some((_, next)) => next + JUMP,
+            Some((_, next)) => next.saturating_add(JUMP),
             // Never written by us, or torn: what is in the queue says how far the numbers had come.
-            None => self.highest_seq()?.map_or(0, |highest| highest + 1) + JUMP,
+            None => self.highest_seq()?.map_or(0, |highest| highest.saturating_add(1)).saturating_add(JUMP),
         };
         let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
-        let next = first + len;
+        let next = first.saturating_add(len);
         file.write_all_at(encode(&boot, next).as_bytes(), 0).at("write", &path)?;
         let is_first_of_boot = known.is_none_or(|(_, stored)| stored != first);
         if is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY {

@@ -285,7 +285,9 @@ impl Fs for RealFs {
     fn ring(&self, path: &Path, times: usize) {
         const RINGS: [u8; 64] = [b'!'; 64];
         // ENXIO when nobody listens, EAGAIN when the FIFO is full of rings: both are as good as rung.
-        if let Ok(fd) = open(path, OFlags::WRONLY | OFlags::NONBLOCK, 0) {
+        if let Ok(fd) = open(path, OFlags::WRONLY | OFlags::NONBLOCK, 0)
+            && is_fifo(&fd)
+        {
             let _ = rustix::io::write(&fd, &RINGS[..times.min(RINGS.len())]);
         }
     }
@@ -293,7 +295,9 @@ impl Fs for RealFs {
     fn open_bell(&self, path: &Path) -> io::Result<RealBell> {
         // For writing too: a FIFO without a writer is at its end, and poll would return at once for ever.
         match open(path, OFlags::RDWR | OFlags::NONBLOCK, 0) {
-            Ok(fd) => Ok(RealBell(Some(fd))),
+            // Only a FIFO sleeps: a file in its place would always have something to read.
+            Ok(fd) if is_fifo(&fd) => Ok(RealBell(Some(fd))),
+            Ok(_) => Ok(RealBell(None)),
             // A file system without FIFOs, or a spool that can only be read: looking once a second remains.
             Err(error) if error.kind() != io::ErrorKind::OutOfMemory => Ok(RealBell(None)),
             Err(error) => Err(error),
@@ -341,6 +345,10 @@ impl Bell for RealBell {
             }
         }
     }
+}
+
+fn is_fifo(fd: &OwnedFd) -> bool {
+    rustix::fs::fstat(fd).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 /// Whether syncing the whole file system is safe and will not wait for somebody else's gigabytes.
