@@ -9,11 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use mq::domain::{NewMessage, Priority};
-use mq::store::Store as _;
+use mq::domain::{NewMessage, Policy, Priority, QueueName, Visibility};
 use mq::store::spool::Spool;
+use mq::store::{ClaimRequest, Store as _};
 
 use common::{eventually, expect, has, mq, mq_bin, run, scratch, skipped};
 
@@ -236,6 +238,81 @@ fn i1_senders_do_not_trip_over_a_directory_that_another_makes() {
     std::thread::scope(|threads| (0..8).for_each(|_| drop(threads.spawn(put_many))));
     let bodies = expect(dir.path(), &["get", "q", "--count", "all", "--lines", "--delete"], 0);
     assert_eq!(bodies.len(), 16_000 * "body\n".len());
+}
+
+/// A queue that is dropped when it is empty, while others put to it and receive: what was acknowledged is received.
+#[test]
+fn i1_dropping_an_empty_queue_takes_nothing_with_it() {
+    let dir = scratch();
+    let queue: QueueName = "q".parse().unwrap();
+    let end = Instant::now() + Duration::from_secs(3);
+    let open = || Spool::open(dir.path()).unwrap();
+    let (acknowledged, received) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
+    let drops = AtomicU32::new(0);
+    let receive = || {
+        let want = ClaimRequest { visibility: Visibility::Held, most: 50 };
+        let spool = open();
+        let Ok(claims) = spool.claim(&queue, &want) else { return };
+        let receipts: Vec<_> = claims.deliveries.iter().map(|delivery| delivery.receipt.clone()).collect();
+        for (result, receipt) in spool.delete(&receipts).into_iter().zip(&receipts) {
+            // The whole queue can be on its way to be looked through: then the message comes back.
+            if result.is_ok() {
+                received.lock().unwrap().insert(receipt.name.id);
+            }
+        }
+    };
+    std::thread::scope(|threads| {
+        for n in 0..3 {
+            let (open, queue, acknowledged) = (&open, &queue, &acknowledged);
+            threads.spawn(move || {
+                while Instant::now() < end {
+                    let spool = open();
+                    let _ = spool.create_queue(queue, &Policy::default(), None);
+                    let batch = vec![(NewMessage::default(), b"body".to_vec()); 1 + 9 * n];
+                    acknowledged.lock().unwrap().extend(spool.put_batch(queue, &batch).ids);
+                    acknowledged.lock().unwrap().extend(spool.put(queue, &NewMessage::default(), &mut &b"x"[..]));
+                }
+            });
+        }
+        for _ in 0..2 {
+            threads.spawn(|| {
+                while Instant::now() < end {
+                    receive();
+                }
+            });
+            threads.spawn(|| {
+                while Instant::now() < end {
+                    drops.fetch_add(u32::from(open().drop_queue(&queue, false).is_ok()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    eventually("the last message", || {
+        receive();
+        open().stat(&queue).map_or(true, |stat| stat.messages() == 0)
+    });
+    let (acknowledged, received) = (acknowledged.into_inner().unwrap(), received.into_inner().unwrap());
+    let lost = acknowledged.difference(&received).count();
+    eprintln!("{} acknowledged, {} drops, {lost} lost", acknowledged.len(), drops.load(Ordering::Relaxed));
+    assert_eq!(lost, 0);
+}
+
+/// Many queues made at once by many: every put gets its queue.
+#[test]
+fn queues_are_made_by_all_who_need_them_at_once() {
+    let dir = scratch();
+    std::thread::scope(|threads| {
+        for n in 0..8 {
+            let spool = dir.path();
+            threads.spawn(move || {
+                for m in 0..15 {
+                    expect(spool, &["put", &format!("own-{n}-{m}"), "-m", "x"], 0);
+                    expect(spool, &["put", &format!("shared-{m}"), "-m", "x"], 0);
+                }
+            });
+        }
+    });
+    assert_eq!(String::from_utf8(expect(dir.path(), &["list"], 0)).unwrap().lines().count(), 8 * 15 + 15);
 }
 
 /// Receivers that sleep are woken by a put, each by one.
