@@ -120,3 +120,43 @@ fn the_top_level_is_as_agreed() {
         assert!(name.starts_with('.') || allowed.contains(&name.as_str()), "{name} at the top level");
     }
 }
+
+/// Only well-known licences come in with a dependency, and only from the registry.
+#[test]
+fn dependencies_are_free_and_from_the_registry() {
+    const LICENCES: [&str; 10] = [
+        "MIT",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "Zlib",
+        "Unicode-3.0",
+        "Unlicense",
+        "MPL-2.0",
+        "0BSD",
+    ];
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let mut wrong = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let name = package["name"].as_str().unwrap();
+        if name == "mq" {
+            continue;
+        }
+        let licence = package["license"].as_str().unwrap_or("none");
+        // One of those that are offered, or all of those that are required, has to be known.
+        let known = licence.split([' ', '/', '(', ')']).any(|word| LICENCES.contains(&word));
+        let source = package["source"].as_str().unwrap_or("a path");
+        if !known || !source.starts_with("registry+") {
+            wrong.push(format!("{name}: {licence}, {source}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -28,11 +28,12 @@ pub(super) struct BulkArgs {
 
 impl BulkArgs {
     /// Does `act`, if it is to be done and the user agrees, and says to how many messages of `queue`. `count` tells
-    /// how many there are; `done` and `question` are the words for it.
+    /// how many there are; `done`, `whence` and `question` are the words for it.
     pub(super) fn carry_out(
         &self,
         queue: &QueueName,
         done: &str,
+        whence: &str,
         question: impl FnOnce(u64) -> String,
         count: impl FnOnce() -> store::Result<u64>,
         act: impl FnOnce() -> store::Result<u64>,
@@ -49,7 +50,8 @@ impl BulkArgs {
             Stdout.write_all(format!("{line}\n").as_bytes()).map_err(StdoutError)?;
         } else {
             let would = if self.dry_run { "would have " } else { "" };
-            note(format_args!("{would}{done} {messages} message(s) of '{queue}'"));
+            let plural = if messages == 1 { "" } else { "s" };
+            note(format_args!("{would}{done} {messages} message{plural} {whence}"));
         }
         Ok(Outcome::Done)
     }

@@ -40,8 +40,16 @@ pub(crate) struct Facts<'a> {
     attrs: &'a Attributes,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a QueueName>,
-    #[serde(skip_serializing_if = "<[Failure]>::is_empty")]
-    failures: &'a [Failure],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failures: Vec<FailureFacts<'a>>,
+}
+
+/// One failed delivery, its time as all other times are shown.
+#[derive(Serialize)]
+struct FailureFacts<'a> {
+    at: String,
+    delivery: u32,
+    reason: &'a str,
 }
 
 impl<'a> Facts<'a> {
@@ -62,7 +70,7 @@ impl<'a> Facts<'a> {
             media_type: message.media_type.as_ref().map(MediaType::as_str),
             attrs: &message.attributes,
             reply_to: message.reply_to.as_ref(),
-            failures: &[],
+            failures: Vec::new(),
         }
     }
 
@@ -88,7 +96,12 @@ impl<'a> Facts<'a> {
     /// Adds the delivery log.
     #[must_use]
     pub(crate) fn with_failures(self, failures: &'a [Failure]) -> Self {
-        Self { failures, ..self }
+        let facts = |failure: &'a Failure| FailureFacts {
+            at: failure.at.to_rfc3339(),
+            delivery: failure.delivery,
+            reason: &failure.reason,
+        };
+        Self { failures: failures.iter().map(facts).collect(), ..self }
     }
 
     /// Says that the body that follows is not the message's own, but a conversion of it.

@@ -37,7 +37,8 @@ impl VerbArgs for MoveArgs {
         let store = context.store()?;
         let count = || store.stat(from).map(|stat| stat.ready + stat.delayed);
         let question = |n| format!("move {n} message(s) from '{from}' to '{to}'?");
-        self.bulk.carry_out(from, "moved", question, count, || {
+        let whence = format!("from '{from}' to '{to}'");
+        self.bulk.carry_out(from, "moved", &whence, question, count, || {
             // Before anything is made: is there something to move from?
             store.policy(from)?;
             creating(&store, to, true, || store.policy(to))?;

@@ -34,6 +34,7 @@ impl VerbArgs for PurgeArgs {
         self.bulk.carry_out(
             queue,
             "deleted",
+            &format!("of '{queue}'"),
             |n| format!("delete all {n} message(s) of '{queue}'?"),
             count,
             || store.purge(queue),

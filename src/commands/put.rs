@@ -171,7 +171,12 @@ impl VerbArgs for PutArgs {
             }
         }
         put?;
-        feeder.finish()?;
+        if let Err(error) = feeder.finish() {
+            let (plural, verb) = if count == 1 { ("", "was") } else { ("s", "were") };
+            let id = if count == 1 { "its id" } else { "some ids" };
+            let told = format!("{count} message{plural} {verb} put to '{}', but {id} could not be written", self.queue);
+            return Err(error.context(told));
+        }
         Ok(Outcome::Done)
     }
 }

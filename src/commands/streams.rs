@@ -243,8 +243,8 @@ pub(crate) fn open_descriptor(number: u32) -> Result<File, FileError> {
 pub(crate) enum Output {
     /// Stdout.
     Stdout(Stdout),
-    /// A file that gets its name when it is whole.
-    New(Box<tempfile::NamedTempFile>, PathBuf),
+    /// A file that gets its name when it is whole; who is interrupted before removes it.
+    New(Box<tempfile::NamedTempFile>, PathBuf, Signals),
     /// A file under its own name: a new one that was whole once, or something that is no plain file.
     Named(File, PathBuf),
 }
@@ -274,7 +274,8 @@ impl Output {
             .permissions(std::fs::Permissions::from_mode(0o666))
             .tempfile_in(dir_of(path))
             .map_err(|source| write_failed(path, source))?;
-        Ok(Self::New(Box::new(file), path.to_owned()))
+        let signals = Signals::catch().map_err(|source| write_failed(path, source))?;
+        Ok(Self::New(Box::new(file), path.to_owned(), signals))
     }
 
     /// Gives a new file its name; with `durable`, makes what was written survive a power cut, because it is
@@ -286,7 +287,7 @@ impl Output {
                     Stdout::sync_if_file().map_err(StdoutError)?;
                 }
             }
-            Self::New(file, path) => {
+            Self::New(file, path, _) => {
                 let failed = |source| write_failed(&path, source);
                 if durable {
                     file.as_file().sync_all().map_err(failed)?;
@@ -313,7 +314,7 @@ impl Output {
     pub(crate) fn failed(&self, source: io::Error) -> anyhow::Error {
         match self {
             Self::Stdout(_) => StdoutError(source).into(),
-            Self::New(_, path) | Self::Named(_, path) => write_failed(path, source).into(),
+            Self::New(_, path, _) | Self::Named(_, path) => write_failed(path, source).into(),
         }
     }
 }
@@ -322,7 +323,10 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Stdout(stdout) => stdout.write(bytes),
-            Self::New(file, _) => file.write(bytes),
+            Self::New(file, _, signals) => match signals.pending() {
+                Some(interrupted) => Err(io::Error::other(interrupted)),
+                None => file.write(bytes),
+            },
             Self::Named(file, _) => file.write(bytes),
         }
     }

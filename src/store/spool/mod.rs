@@ -156,27 +156,30 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// Whether there is a spool. What is there and is not one is an error.
     fn check_format(&self) -> Result<bool> {
+        if self.read_format()? {
+            return Ok(true);
+        }
+        if self.is_vacant()? {
+            return Ok(false);
+        }
+        // Somebody may have made it, and more in it, between the two looks.
+        if self.read_format()? { Ok(true) } else { Err(self.not_a_spool()) }
+    }
+
+    /// Whether the format file is there and written; what it says has to be known.
+    fn read_format(&self) -> Result<bool> {
         let path = self.root.join(layout::FORMAT_FILE);
         let file = match self.fs.open(&path, Access::Read) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return if self.is_vacant()? { Ok(false) } else { Err(self.not_a_spool()) };
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             // The spool's own path runs through a file.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(error).at("open", &path),
             Err(error) => return Err(error).at("read", &path),
         };
         let mut text = String::new();
-        let read = file.take(100).read_to_string(&mut text);
-        match read {
+        match file.take(100).read_to_string(&mut text) {
             // Made this moment by somebody who has not written it yet.
-            Ok(0) => {
-                if self.is_vacant()? {
-                    Ok(false)
-                } else {
-                    Err(self.not_a_spool())
-                }
-            }
+            Ok(0) => Ok(false),
             Ok(_) if text.trim_end() == layout::FORMAT => Ok(true),
             Ok(_) => Err(unknown_format(path, &text)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(unknown_format(path, "other bytes")),
