@@ -172,7 +172,11 @@ impl Input {
                 Ok(0) => return Ok(Arrival::Silence),
                 Ok(_) if fds[0].revents().is_empty() => {}
                 Ok(_) => match rustix::io::read(source, &mut *buffer) {
-                    Ok(0) => return Ok(Arrival::End),
+                    // Who was told to end, and finds the end of its input then, was interrupted all the same.
+                    Ok(0) => match self.signals.pending() {
+                        Some(interrupted) => return Err(io::Error::other(interrupted)),
+                        None => return Ok(Arrival::End),
+                    },
                     Ok(n) => return Ok(Arrival::Bytes(n)),
                     Err(Errno::INTR | Errno::AGAIN) => {}
                     Err(error) => return Err(error.into()),
