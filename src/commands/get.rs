@@ -194,6 +194,10 @@ impl GetArgs {
                     }
                 }
                 deliveries = written;
+                if deliveries.is_empty() {
+                    // No file appears, and none is replaced, for want of a body to write.
+                    return Ok(());
+                }
                 output.finish(durable)?;
                 self.settle(store, &deliveries, &mut receipts)
             });

@@ -193,3 +193,15 @@ fn a_receiver_that_is_killed_does_not_lose_its_message() {
     let again = spool.mq(&["get", "q", "--delete"]).ok();
     assert!(again.out() == large_body(), "at once and whole, since nobody holds it any more");
 }
+
+#[test]
+fn a_refused_body_makes_no_output_file_and_replaces_none() {
+    let spool = Spool::new();
+    spool.put("q", "two\nlines");
+    fs::write(spool.path("there"), "what was there").unwrap();
+    for name in ["there", "new"] {
+        spool.mq(&["get", "q", "--lines", "--output", name]).breaks(65);
+    }
+    assert_eq!(spool.read("there"), b"what was there");
+    assert!(!spool.path("new").exists());
+}
