@@ -179,7 +179,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let dir = parent(path);
         let made = match self.make_dir(dir) {
             Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if durable {
+                    self.sync_what_others_made(dir)?;
+                }
+                false
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // What a queue always has is not made here: without it, the queue was dropped.
                 if !parent(dir).starts_with(self.fixed_dir_of(dir)) || !self.make_parents(dir, durable)? {
@@ -198,6 +203,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.sync_upward(parent(dir))?;
         }
         Ok(made)
+    }
+
+    /// Makes the names of `dir` and of the directories above it durable where somebody else may have made them and not
+    /// have come to sync them yet, or ever. What was not changed for a while has been written back.
+    fn sync_what_others_made(&self, dir: &Path) -> Result<()> {
+        const RECENT_MS: u64 = 60_000;
+        let fixed = self.fixed_dir_of(dir);
+        for above in dir.ancestors().skip(1).take_while(|above| above.starts_with(&fixed)) {
+            let changed = self.fs().status(above).map(|status| status.modified.0);
+            if changed.is_ok_and(|changed| changed.abs_diff(self.now().0) < RECENT_MS) {
+                self.sync_upward(above)?;
+            }
+        }
+        Ok(())
     }
 
     /// The first level inside the queue that `dir` is in: `ready/`, `claimed/` and so on.
