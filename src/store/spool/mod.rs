@@ -323,7 +323,7 @@ struct Queue<'a, F: Fs, C: Clock> {
     name: QueueName,
     layout: Layout,
     modes: Modes,
-    /// Moves of the classical order whose syncs are shared; the queue's lock is held meanwhile.
+    /// Moves of the classical order whose syncs are shared; the lock of the moves is held meanwhile.
     shared: RefCell<Option<SharedMoves<F::File>>>,
 }
 
