@@ -38,6 +38,14 @@ pub struct Status {
     pub links: u64,
     /// When its bytes were last written.
     pub modified: UnixMillis,
+    /// The user whose it is, by number.
+    pub owner: u32,
+    /// The group whose it is, by number.
+    pub group: u32,
+    /// The file system that it is in.
+    pub device: u64,
+    /// Which of the file system's files it is: two names with the same number are one file.
+    pub inode: u64,
 }
 
 /// What a power cut can do to names that were changed and not synced. A property of the file system.
@@ -76,6 +84,8 @@ pub trait FileHandle: Read + Write + Seek + Send + 'static {
     fn status(&self) -> io::Result<Status>;
     /// Sets its permissions, whatever the umask.
     fn set_mode(&self, mode: u32) -> io::Result<()>;
+    /// Gives it to another user and group.
+    fn set_owner(&self, owner: u32, group: u32) -> io::Result<()>;
     /// Waits for the lock and takes it.
     fn lock(&self) -> io::Result<()>;
     /// Takes the lock unless somebody else has it.

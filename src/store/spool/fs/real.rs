@@ -91,6 +91,11 @@ impl FileHandle for RealFile {
         Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode))?)
     }
 
+    fn set_owner(&self, owner: u32, group: u32) -> io::Result<()> {
+        let (owner, group) = (rustix::fs::Uid::from_raw(owner), rustix::fs::Gid::from_raw(group));
+        Ok(rustix::fs::fchown(&self.0, Some(owner), Some(group))?)
+    }
+
     fn lock(&self) -> io::Result<()> {
         lock::lock(&self.0)
     }
@@ -123,6 +128,10 @@ fn status_of(metadata: &std::fs::Metadata) -> Status {
         mode: metadata.mode() & 0o7777,
         links: metadata.nlink(),
         modified: UnixMillis(u64::try_from(modified_ms).unwrap_or(0)),
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        device: metadata.dev(),
+        inode: metadata.ino(),
     }
 }
 
