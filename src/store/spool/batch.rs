@@ -12,14 +12,14 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::Queue;
-use super::fs::{FileHandle, Fs};
+use super::fs::{Fs, Names};
 use super::layout::LEAF_LEN;
 use super::moves::Moved;
 use super::put::write_record;
 use super::record::Draft;
 use super::sequence::Block;
 use super::sweep::Thoroughness;
+use super::{Order, Queue};
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, Priority, Seq};
 use crate::store::{At, BatchOutcome, Result};
@@ -70,9 +70,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         policy: &Policy,
         durability: Durability,
     ) -> Result<(F::File, Vec<Run>)> {
-        self.fs().mkdir(dir, self.modes.dir).at("create", dir)?;
-        let lock = self.fs().open_dir(dir).at("open", dir)?;
-        lock.try_lock().at("lock", dir)?;
+        let lock = self.create_temporary_dir(dir)?;
         let mut runs = Vec::new();
         let mut rest = batch;
         while !rest.is_empty() {
@@ -115,36 +113,38 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut dirs = BTreeSet::new();
         let mut error = None;
         for run in runs {
-            let published = self.publish_run(run, durability, &mut ids, &mut dirs);
+            let published = self.publish_run(run, &mut ids, &mut dirs);
             if let Err(failure) = published {
                 error = Some(failure);
                 break;
             }
         }
         if durability == Durability::Full {
-            for dir in &dirs {
-                if let Err(failure) = self.sync_upward(dir) {
-                    // Which names are durable is not known, so none is promised.
-                    return BatchOutcome { ids: Vec::new(), error: Some(failure) };
-                }
+            if let Err(failure) = self.sync_published(&dirs) {
+                // Which names are durable is not known, so none is promised.
+                return BatchOutcome { ids: Vec::new(), error: Some(failure) };
             }
         }
         self.ring(ids.len());
         BatchOutcome { ids, error }
     }
 
-    fn publish_run(
-        &self,
-        run: &Run,
-        durability: Durability,
-        ids: &mut Vec<MessageId>,
-        dirs: &mut BTreeSet<PathBuf>,
-    ) -> Result<()> {
-        let is_classical = self.is_classical(durability);
+    /// Makes the names of a batch durable: where a sync is about one directory alone, with all that came before, or
+    /// a message that was put before it could come out behind it after a power cut (I8).
+    fn sync_published(&self, dirs: &BTreeSet<PathBuf>) -> Result<()> {
+        let is_classical = self.spool.order() == Order::Classical;
+        if self.spool.names() == Names::Whole {
+            let root = self.spool.root();
+            return self.fs().sync_file_system(root).at("sync", root);
+        }
+        dirs.iter().try_for_each(|dir| if is_classical { self.sync_into(dir) } else { self.sync_upward(dir) })
+    }
+
+    fn publish_run(&self, run: &Run, ids: &mut Vec<MessageId>, dirs: &mut BTreeSet<PathBuf>) -> Result<()> {
         if let (Some(priority), Some(first)) = (run.leaf_of, run.messages.first()) {
             let leaf = self.layout.leaf(priority, first.name.seq);
             let group = leaf.parent().unwrap_or(&leaf).to_owned();
-            self.make_parents(&leaf, is_classical)?;
+            self.make_parents(&leaf)?;
             // Over an empty leaf, should one be there: nobody else has numbers of it.
             self.fs().replace(&run.dir, &leaf).at("publish", &leaf)?;
             dirs.insert(group);
@@ -154,10 +154,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for message in &run.messages {
             let to = self.layout.path(message.state, &message.name);
             let dir = to.parent().unwrap_or(&to);
-            if is_classical && !dirs.contains(dir) {
-                self.make_parents(&to, true)?;
-            }
-            if self.rename_into(&message.path, &to, is_classical)? == Moved::Gone {
+            if self.rename_into(&message.path, &to)? == Moved::Gone {
                 return Err(self.vanished(&message.path));
             }
             dirs.insert(dir.to_owned());

@@ -90,7 +90,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         target: &Path,
         durability: Durability,
     ) -> Result<bool> {
-        to.make_parents(target, self.is_classical(durability))?;
+        to.make_parents(target)?;
         let moved = self.transfer(name, path, target, durability)? == Moved::Yes;
         if moved {
             to.ring(1);

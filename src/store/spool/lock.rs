@@ -9,10 +9,12 @@
 //! 1. `SPOOL/lock`: every move, where renames are not journaled whole.
 //! 2. `SPOOL/format`: while a spool is made, and while queues are made and dropped.
 //! 3. `QUEUE/lock`: a change of the policy.
-//! 4. `QUEUE/state`: taking sequence numbers. Nothing else is done under it.
+//! 4. `QUEUE/state`: taking sequence numbers. Nothing else is done under it, but for the first in a boot, who
+//!    gives numbers to what a power cut put back into `tmp/`.
 //!
 //! The others are only *tried*, never waited for, so they cannot take part in a deadlock: `QUEUE/sweep`
-//! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary.
+//! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary. (The writer itself
+//! waits for its own temporary, which nobody but a sweeper that is about to remove it can have.)
 //!
 //! Calls are written out as `fs2::FileExt::…`: since Rust 1.89 `std::fs::File` has methods of the same
 //! names, which would win silently.

@@ -7,6 +7,7 @@
 //! - `moves`: how a name gets from one place to another so that a power cut cannot lose it;
 //! - `sequence`: the counter that orders a queue;
 //! - `queues`: how queues are made and dropped;
+//! - `temporaries`: what writers left who died before they had published it;
 //! - `put`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
@@ -46,6 +47,7 @@ mod queues;
 mod record;
 mod sequence;
 mod sweep;
+mod temporaries;
 
 /// How a put becomes durable; which of the two is right is the file system's to say ([`Fs::names`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -277,6 +279,12 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         }
     }
 
+    /// Does something to a queue. One that is dropped meanwhile is as good as one that never was.
+    fn on<T>(&self, name: &QueueName, act: impl FnOnce(&Queue<'_, F, C>) -> Result<T>) -> Result<T> {
+        let queue = self.queue(name)?;
+        act(&queue).map_err(|error| queue.dropped_or(error))
+    }
+
     /// Removes a directory if it is empty.
     ///
     /// On bare POSIX durably, and the directory itself as well: a name that comes back could stand for what the file
@@ -409,13 +417,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 }
 
+#[allow(clippy::redundant_closure_for_method_calls)] // A method's path is not general enough in its lifetime.
 impl<F: Fs, C: Clock> Store for Spool<F, C> {
     fn create_queue(&self, queue: &QueueName, policy: &Policy, mode: Option<u32>) -> Result<()> {
         self.make_queue(queue, policy, mode)
     }
 
     fn policy(&self, queue: &QueueName) -> Result<Policy> {
-        self.queue(queue)?.policy()
+        self.on(queue, |queue| queue.policy())
     }
 
     fn change_policy(
@@ -423,11 +432,11 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         queue: &QueueName,
         change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>,
     ) -> Result<Policy> {
-        self.queue(queue)?.change_policy(change)
+        self.on(queue, |queue| queue.change_policy(change))
     }
 
     fn drop_queue(&self, queue: &QueueName, force: bool) -> Result<u64> {
-        self.queue(queue)?.drop_all(force)
+        self.on(queue, |queue| queue.drop_all(force))
     }
 
     fn queues(&self) -> Result<Vec<QueueName>> {
@@ -450,8 +459,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
     }
 
     fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn io::Read) -> Result<MessageId> {
-        let queue = self.queue(queue)?;
-        queue.put(new, body).map_err(|error| queue.dropped_or(error))
+        self.on(queue, |queue| queue.put(new, body))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
@@ -465,7 +473,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
     }
 
     fn claim(&self, queue: &QueueName, request: &ClaimRequest) -> Result<Claims> {
-        self.queue(queue)?.claim(request)
+        self.on(queue, |queue| queue.claim(request))
     }
 
     fn watch<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn Watch + 'a>> {
@@ -477,38 +485,38 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
     }
 
     fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
-        receipts.iter().map(|receipt| self.queue(&receipt.queue)?.release(receipt, delay)).collect()
+        receipts.iter().map(|receipt| self.on(&receipt.queue, |queue| queue.release(receipt, delay))).collect()
     }
 
     fn is_held(&self, receipt: &Receipt) -> Result<bool> {
-        self.queue(&receipt.queue)?.is_held(receipt)
+        self.on(&receipt.queue, |queue| queue.is_held(receipt))
     }
 
     fn extend(&self, receipts: &[Receipt], visibility: Duration) -> Vec<Result<UnixSeconds>> {
-        receipts.iter().map(|receipt| self.queue(&receipt.queue)?.extend(receipt, visibility)).collect()
+        receipts.iter().map(|receipt| self.on(&receipt.queue, |queue| queue.extend(receipt, visibility))).collect()
     }
 
     fn note_failure(&self, receipt: &Receipt, failure: &Failure) -> Result<()> {
-        self.queue(&receipt.queue)?.note_failure(receipt, failure)
+        self.on(&receipt.queue, |queue| queue.note_failure(receipt, failure))
     }
 
     fn peek(&self, queue: &QueueName, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()> {
-        self.queue(queue)?.peek(which, each)
+        self.on(queue, |queue| queue.peek(which, each))
     }
 
     fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
-        self.queue(queue)?.list(each)
+        self.on(queue, |queue| queue.list(each))
     }
 
     fn stat(&self, queue: &QueueName) -> Result<Stat> {
-        self.queue(queue)?.stat()
+        self.on(queue, |queue| queue.stat())
     }
 
     fn purge(&self, queue: &QueueName) -> Result<u64> {
-        self.queue(queue)?.purge()
+        self.on(queue, |queue| queue.purge())
     }
 
     fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64> {
-        self.queue(from)?.move_all(&self.queue(to)?)
+        self.on(from, |from| self.on(to, |to| from.move_all(to)))
     }
 }

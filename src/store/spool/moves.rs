@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use super::fs::{FileHandle, Fs, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
-use super::{Kind, Queue};
+use super::{Kind, Order, Queue};
 use crate::domain::{Clock, Durability, MessageName};
 use crate::store::{At, Error, Result};
 
@@ -57,7 +57,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(Moved::Yes);
         }
         if !self.is_classical(durability) {
-            return self.rename_into(from, to, false);
+            return self.rename_into(from, to);
         }
         let _lock = self.lock_moves()?;
         let status = match self.fs().status(from) {
@@ -71,17 +71,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Some(Moved::Gone) => return Ok(Moved::Gone),
             Some(Moved::Yes) => {
                 if let Some(shared) = self.shared.borrow_mut().as_mut() {
+                    // What comes back to where it was (it could not be read) keeps that name.
+                    shared.linked.retain(|(old, _)| old != to);
                     shared.linked.push((from.to_owned(), parent(to).to_owned()));
                     return Ok(Moved::Yes);
                 }
-                self.sync_upward(parent(to))?;
+                self.sync_into(parent(to))?;
                 self.fs().unlink(from).at("remove", from)?;
             }
             None => {
-                if self.rename_into(from, to, true)? == Moved::Gone {
+                if self.rename_into(from, to)? == Moved::Gone {
                     return Ok(Moved::Gone);
                 }
-                self.sync_upward(parent(to))?;
+                self.sync_into(parent(to))?;
             }
         }
         self.sync_upward(parent(from))?;
@@ -113,7 +115,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let acted = act();
         let Some(SharedMoves { lock, linked }) = self.shared.borrow_mut().take() else { return acted };
         let dirs: BTreeSet<&Path> = linked.iter().map(|(_, to_dir)| to_dir.as_path()).collect();
-        dirs.into_iter().try_for_each(|dir| self.sync_upward(dir))?;
+        dirs.into_iter().try_for_each(|dir| self.sync_into(dir))?;
         for (from, _) in &linked {
             match self.fs().unlink(from) {
                 // Set aside or deleted since, with all its names.
@@ -128,7 +130,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// Renames, and makes the directories that are missing on the way, as [`Self::make_parents`] does.
-    pub(super) fn rename_into(&self, from: &Path, to: &Path, durable: bool) -> Result<Moved> {
+    pub(super) fn rename_into(&self, from: &Path, to: &Path) -> Result<Moved> {
         for _ in 0..TRIES {
             match self.fs().rename(from, to) {
                 Ok(()) => return Ok(Moved::Yes),
@@ -136,7 +138,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     if self.is_gone(from) {
                         return Ok(Moved::Gone);
                     }
-                    self.make_parents(to, durable)?;
+                    self.make_parents(to)?;
                 }
                 Err(error) => return Err(error).at("move a message to", to),
             }
@@ -164,7 +166,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     if self.is_gone(from) {
                         return Ok(Some(Moved::Gone));
                     }
-                    self.make_parents(to, true)?;
+                    self.make_parents(to)?;
                 }
                 Err(error) if has_no_links(&error) => return Ok(None),
                 Err(error) => return Err(error).at("move a message to", to),
@@ -173,50 +175,39 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Err(no_place(to))
     }
 
-    /// Makes the directories above `path` that are missing, with their own parents made durable if
-    /// `durable`. Returns whether any was missing.
-    pub(super) fn make_parents(&self, path: &Path, durable: bool) -> Result<bool> {
+    /// Makes the directories above `path` that are missing. Returns whether any was.
+    pub(super) fn make_parents(&self, path: &Path) -> Result<bool> {
         let dir = parent(path);
-        let made = match self.make_dir(dir) {
-            Ok(()) => true,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if durable {
-                    self.sync_what_others_made(dir)?;
-                }
-                false
-            }
+        match self.make_dir(dir) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // What a queue always has is not made here: without it, the queue was dropped.
-                if !parent(dir).starts_with(self.fixed_dir_of(dir)) || !self.make_parents(dir, durable)? {
+                if !parent(dir).starts_with(self.fixed_dir_of(dir)) || !self.make_parents(dir)? {
                     return Ok(false);
                 }
                 match self.make_dir(dir) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                        return Err(error).at("create", dir);
-                    }
-                    _ => true,
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).at("create", dir),
+                    _ => Ok(true),
                 }
             }
-            Err(error) => return Err(error).at("create", dir),
-        };
-        if made && durable {
-            self.sync_upward(parent(dir))?;
+            Err(error) => Err(error).at("create", dir),
         }
-        Ok(made)
     }
 
-    /// Makes the names of `dir` and of the directories above it durable where somebody else may have made them and not
-    /// have come to sync them yet, or ever. What was not changed for a while has been written back.
-    fn sync_what_others_made(&self, dir: &Path) -> Result<()> {
+    /// Makes new names in `dir` durable, and the names of `dir` and of the directories above it: somebody else may
+    /// have made them who did not come to sync them yet, or never will. What was not changed for a minute has been
+    /// written back (Linux does so after half of one).
+    pub(super) fn sync_into(&self, dir: &Path) -> Result<()> {
         const RECENT_MS: u64 = 60_000;
         let fixed = self.fixed_dir_of(dir);
         for above in dir.ancestors().skip(1).take_while(|above| above.starts_with(&fixed)) {
             let changed = self.fs().status(above).map(|status| status.modified.0);
-            if changed.is_ok_and(|changed| changed.abs_diff(self.now().0) < RECENT_MS) {
+            if changed.map_or(true, |changed| changed.abs_diff(self.now().0) < RECENT_MS) {
                 self.sync_upward(above)?;
             }
         }
-        Ok(())
+        self.sync_upward(dir)
     }
 
     /// The first level inside the queue that `dir` is in: `ready/`, `claimed/` and so on.
@@ -226,11 +217,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         root.join(inside.components().take(2).collect::<PathBuf>())
     }
 
-    /// Makes a directory; on a full disk, out of one that stands by for that.
+    /// Makes a directory; on a full disk, out of one that stands by for that. On bare POSIX in its place: a directory
+    /// that is renamed could have both names after a power cut, and a repair would choose between them.
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
         match self.fs().mkdir(dir, self.modes.dir) {
             Err(error) if is_out_of_space(&error) => {
-                let from_spare = |number| self.fs().rename(&self.layout.spare(number), dir).is_ok();
+                let from_spare = |number| {
+                    let spare = self.layout.spare(number);
+                    if self.spool.order() == Order::RollForward {
+                        return self.fs().rename(&spare, dir).is_ok();
+                    }
+                    self.spool.remove_dir(&spare);
+                    self.fs().mkdir(dir, self.modes.dir).is_ok()
+                };
                 if (0..SPARES).any(from_spare) { Ok(()) } else { Err(error) }
             }
             other => other,
@@ -257,6 +256,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.at("read", dir)?,
             }
+        }
+        if !others.is_empty() {
+            // The mover may have died before it had synced the name that is kept now.
+            self.sync_into(parent(keep))?;
         }
         for other in others {
             self.fs().unlink(&other).at("remove", &other)?;

@@ -50,9 +50,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let draft = Draft::new(&message)?;
 
         let path = self.layout.temporary(message.id);
-        let file = self.create_file(&path)?;
+        let file = self.create_temporary(&path)?;
         let mut temporary = Temporary { fs: self.fs(), path, file, is_published: false };
-        temporary.file.try_lock().at("lock", &temporary.path)?;
         write_record(&temporary.file, &temporary.path, draft, body)?;
         if durability == Durability::Full {
             temporary.file.sync().at("sync", &temporary.path)?;
@@ -96,16 +95,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn publish(&self, from: &Path, name: &MessageName, state: State, durability: Durability) -> Result<()> {
         let to = self.layout.path(state, name);
         let is_classical = self.is_classical(durability);
-        if is_classical {
-            // Made first, so that their own names are durable before anything is in them.
-            self.make_parents(&to, true)?;
-        }
-        if self.rename_into(from, &to, is_classical)? == Moved::Gone {
+        if self.rename_into(from, &to)? == Moved::Gone {
             return Err(self.vanished(from));
         }
         if is_classical {
             let dir = to.parent().unwrap_or(&to);
-            if let Err(error) = self.sync_upward(dir) {
+            if let Err(error) = self.sync_into(dir) {
                 // Not acknowledged, so it may go; a receiver who has it already has it for good.
                 let _ = self.fs().unlink(&to);
                 return Err(error);

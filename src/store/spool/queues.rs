@@ -118,7 +118,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
-    pub(super) fn drop_all(self, force: bool) -> Result<u64> {
+    pub(super) fn drop_all(&self, force: bool) -> Result<u64> {
         let spool = self.spool;
         let _lock = spool.lock_queues()?;
         spool.clear_away();
@@ -132,7 +132,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         self.fs().rename(own, &checked).at("drop", own)?;
         if !force {
             // From here on nobody can publish by the queue's name; who was faster is seen now.
-            let hidden = Queue { layout: Layout::new(checked.clone()), ..self };
+            let hidden = self.at(checked.clone());
             messages = hidden.count_for_drop()?;
             if messages > 0 {
                 let own = root.join(hidden.name.as_str());
@@ -145,6 +145,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         spool.fs.sync_dir(root).at("sync", root)?;
         spool.remove_tree(&doomed);
         Ok(messages)
+    }
+
+    /// The same queue under another name for its directory.
+    fn at(&self, dir: PathBuf) -> Self {
+        Queue {
+            spool: self.spool,
+            name: self.name.clone(),
+            layout: Layout::new(dir),
+            modes: self.modes,
+            shared: RefCell::new(None),
+        }
     }
 
     fn count_for_drop(&self) -> Result<u64> {

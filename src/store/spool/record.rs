@@ -161,7 +161,8 @@ pub(crate) struct Opened<H> {
 
 impl<H: FileHandle> Opened<H> {
     /// Reads the header of `file`, and checks that the file has the length that the header says.
-    pub(crate) fn new(file: H) -> Result<Self, ReadError> {
+    pub(crate) fn new(file: impl Into<Arc<H>>) -> Result<Self, ReadError> {
+        let file = file.into();
         let status = file.status()?;
         if status.kind != super::fs::Kind::File {
             return damaged("it is not a regular file");
@@ -180,7 +181,7 @@ impl<H: FileHandle> Opened<H> {
             let have = status.len_bytes - header_len as u64;
             return damaged(format!("its body has {have} bytes of {}", message.len_bytes));
         }
-        Ok(Self { file: Arc::new(file), start, file_len: status.len_bytes, header_len, crc, message })
+        Ok(Self { file, start, file_len: status.len_bytes, header_len, crc, message })
     }
 
     /// Checks the whole body against the checksum, and hands it over.

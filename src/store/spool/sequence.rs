@@ -38,6 +38,14 @@ impl Block {
     }
 }
 
+/// The counter, locked.
+struct Counter<H> {
+    file: H,
+    boot: String,
+    next: u64,
+    is_first_of_boot: bool,
+}
+
 fn encode(boot: &str, next: u64) -> String {
     let text = format!("{boot:36.36} {next:016x}");
     format!("{text} {:08x}\n", crc32c::crc32c(text.as_bytes()))
@@ -75,26 +83,50 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// Takes up to `most` numbers in a row, none of them beyond the end of the first one's leaf.
     pub(super) fn take_seqs(&self, most: u64) -> Result<Block> {
+        let counter = self.open_counter()?;
+        let first = counter.next;
+        let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
+        let next = first.saturating_add(len);
+        let is_due = counter.is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY;
+        self.write_counter(&counter.file, &counter.boot, next, is_due)?;
+        Ok(Block { first, len })
+    }
+
+    /// Sees to it that what a power cut put back into `tmp/` has its numbers.
+    pub(super) fn begin_boot(&self) -> Result<()> {
+        let counter = self.open_counter()?;
+        if counter.is_first_of_boot {
+            self.write_counter(&counter.file, &counter.boot, counter.next, true)?;
+        }
+        Ok(())
+    }
+
+    /// Locks the counter and finds the next free number. For the first in a boot that is one behind those of all
+    /// messages of the boots before, the ones included that are only rolled forward now.
+    fn open_counter(&self) -> Result<Counter<F::File>> {
         let path = self.layout.state();
         let file = self.lock_counter()?;
         let mut bytes = [0; STATE_LEN];
         let got = file.read_at(&mut bytes, 0).at("read", &path)?;
         let boot = self.fs().boot_id().at("read the boot id for", &path)?;
-        let known = decode(&bytes[..got]);
-        let first = match known {
-            Some((written_in, next)) if written_in == format!("{boot:36.36}") => next,
-            Some((_, next)) => next.saturating_add(JUMP),
+        let (written_in, next) = match decode(&bytes[..got]) {
+            Some((written_in, next)) if written_in == format!("{boot:36.36}") => {
+                return Ok(Counter { file, boot, next, is_first_of_boot: false });
+            }
+            Some((written_in, next)) => (written_in, next),
             // Never written by us, or torn: what is in the queue says how far the numbers had come.
-            None => self.highest_seq()?.map_or(0, |highest| highest.saturating_add(1)).saturating_add(JUMP),
+            None => ("", self.highest_seq()?.map_or(0, |highest| highest.saturating_add(1))),
         };
-        let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
-        let next = first.saturating_add(len);
-        file.write_all_at(encode(&boot, next).as_bytes(), 0).at("write", &path)?;
-        let is_first_of_boot = known.is_none_or(|(_, stored)| stored != first);
-        if is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY {
-            file.sync().at("sync", &path)?;
-        }
-        Ok(Block { first, len })
+        // Still as of the other boot, so that whoever comes after a death in between goes on with this.
+        let announce = |next| self.write_counter(&file, written_in, next, true);
+        let next = self.roll_forward(next.saturating_add(JUMP), announce)?;
+        Ok(Counter { file, boot, next, is_first_of_boot: true })
+    }
+
+    fn write_counter(&self, file: &F::File, boot: &str, next: u64, is_to_be_synced: bool) -> Result<()> {
+        let path = self.layout.state();
+        file.write_all_at(encode(boot, next).as_bytes(), 0).at("write", &path)?;
+        if is_to_be_synced { file.sync().at("sync", &path) } else { Ok(()) }
     }
 
     /// The highest number that any message in the queue has.

@@ -2,9 +2,7 @@
 //!
 //! Expired claims return under their own number, so to the head of the queue, or go to the dead letters;
 //! delayed messages that are due become ready; held claims whose lock can be taken have lost their holder;
-//! a complete temporary whose writer is gone *is* a message and is published, an incomplete one is removed.
-//! (In the classical order every temporary of a dead writer is removed: the promise is given only when the
-//! published name is durable, and a temporary's name can come back after that.)
+//! what dead writers left in `tmp/` is published or removed (`temporaries`).
 //!
 //! Invariants: after a sweep nothing due is left over (I7) unless there was more than it may do at once, and
 //! then the next one goes on; two sweepers at once do no harm, since each step is one move that one of them
@@ -15,13 +13,12 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::Queue;
 use super::fs::{Access, FileHandle, Fs};
 use super::layout::parse_name;
 use super::moves::Moved;
-use super::record::{Opened, ReadError};
-use super::{Kind, Order, Queue};
 use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
-use crate::domain::{Clock, Durability, MessageId, MessageName, Policy};
+use crate::domain::{Clock, MessageId, MessageName, Policy};
 use crate::store::{Error, Notice, Result, Store as _};
 
 /// How much a sweep may do at once.
@@ -48,14 +45,10 @@ pub(super) struct Swept {
     /// How many messages it moved or published.
     pub(super) moved: usize,
     /// How many more it may move.
-    left: usize,
+    pub(super) left: usize,
     /// What somebody should hear of.
     pub(super) notices: Vec<Notice>,
 }
-
-/// A temporary is left alone for so long after it was last written: between making and locking it its writer
-/// looks like a dead one.
-const TEMPORARY_IS_OLD_MS: u64 = 5_000;
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Sweeps unless somebody has in this second, or is at it. Never fails: who passes by came for something else.
@@ -171,88 +164,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 let event = Event::Sweep { holder_gone: true };
                 self.sweep_one(State::Held, event, &name, &path, policy, swept)?;
             }
-        }
-        Ok(())
-    }
-
-    fn sweep_temporaries(&self, policy: &Policy, swept: &mut Swept) -> Result<()> {
-        let tmp = self.layout.tmp();
-        let mut found: Vec<(MessageId, PathBuf, Kind)> = Vec::new();
-        let most = swept.left;
-        let scanned = self.fs().scan(&tmp, &mut |name, kind| {
-            // What has no id for a name is not ours.
-            if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
-                found.push((id, tmp.join(name), kind));
-            }
-            if found.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        if scanned.is_err() {
-            return Ok(());
-        }
-        for (id, path, kind) in found {
-            if !self.is_old(&path) {
-                continue;
-            }
-            match kind {
-                Kind::File => self.sweep_temporary(id, &path, policy, swept)?,
-                Kind::Dir => {
-                    let Ok(dir) = self.fs().open_dir(&path) else { continue };
-                    if dir.try_lock().unwrap_or(false) {
-                        self.spool.remove_tree(&path);
-                    }
-                }
-                Kind::Other => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn is_old(&self, path: &Path) -> bool {
-        self.fs().status(path).is_ok_and(|status| status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS)
-    }
-
-    /// Rolls a dead writer's temporary forward if it is complete, and removes it if not.
-    fn sweep_temporary(&self, id: MessageId, path: &Path, policy: &Policy, swept: &mut Swept) -> Result<()> {
-        let Ok(file) = self.fs().open(path, Access::ReadWrite) else { return Ok(()) };
-        if !file.try_lock().unwrap_or(false) {
-            return Ok(());
-        }
-        if self.spool.order() == Order::Classical {
-            // Its name may have come back with a power cut after it was published, and the message may be
-            // deleted by now. Nobody was promised anything by a temporary in this order.
-            let _ = self.fs().unlink(path);
-            return Ok(());
-        }
-        let (message, file) = match Opened::new(file).and_then(Opened::check) {
-            Ok((message, _, file, _)) if message.id == id => (message, file),
-            Ok(_) | Err(ReadError::Damaged(_)) => {
-                let _ = self.fs().unlink(path);
-                return Ok(());
-            }
-            Err(ReadError::Io(_)) => return Ok(()),
-        };
-        if policy.durability == Durability::Full {
-            // Its writer may have died before its own sync.
-            if file.sync().is_err() {
-                return Ok(());
-            }
-        }
-        let state = match message.due {
-            Some(due) if !due.is_due(self.now()) => State::Delayed { due },
-            _ => State::Ready,
-        };
-        let name = MessageName { seq: self.take_seq()?, priority: message.priority, id, deliveries: 0 };
-        match self.publish(path, &name, state, policy.durability) {
-            Ok(()) => {
-                drop(file);
-                if state == State::Ready {
-                    self.ring(1);
-                }
-                swept.moved += 1;
-            }
-            // Its writer lives after all, or another sweeper had it.
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
         }
         Ok(())
     }

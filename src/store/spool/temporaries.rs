@@ -1,0 +1,214 @@
+//! What writers left in `tmp/` who died, or lost power, before they could publish it.
+//!
+//! Roll-forward: a complete temporary whose writer is gone *is* a message, and is published; an incomplete one is
+//! removed. In the classical order every temporary of a dead writer is removed: the promise is given only when the
+//! published name is durable, and a temporary's name can come back after that. A directory is a batch that was never
+//! acknowledged, and is removed in both.
+//!
+//! Invariants: an acknowledged message that a power cut put back into `tmp/` gets its number before anything that
+//! is put in the new boot does, and several of them get theirs in the order of their puts (I8): so the first who
+//! needs a number in a boot, and every sweep, rolls them forward first, under the counter's lock. A temporary whose
+//! writer lives is left alone (I9): it is locked from before its first byte to its publication, and what is
+//! still empty is only taken for an orphan's when it is old.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fs::{Access, FileHandle, Fs};
+use super::record::{Opened, ReadError};
+use super::sweep::Swept;
+use super::{Kind, Order, Queue};
+use crate::domain::lifecycle::State;
+use crate::domain::{Clock, Durability, MessageId, MessageName, Policy, Seq};
+use crate::store::{At, Error, Message, Result};
+
+/// What is not complete is left alone for so long after it was last written: between making and locking it, its
+/// writer looks like a dead one.
+const TEMPORARY_IS_OLD_MS: u64 = 5_000;
+
+/// A name in `tmp/`.
+struct Temporary {
+    id: MessageId,
+    path: PathBuf,
+    kind: Kind,
+}
+
+/// What a temporary turns out to be.
+enum Found<H> {
+    /// Its writer lives, or another sweeper is at it, or it cannot be read now.
+    NotOurs,
+    /// Its writer died while writing. Locked, lest a writer that was only slow begins to write into what is about
+    /// to be removed.
+    Incomplete(Arc<H>),
+    /// A message. Locked.
+    Complete(Message, Arc<H>),
+}
+
+/// How often a sweeper may take a temporary for an orphan's before it is locked.
+const TRIES: usize = 32;
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    /// Makes a writer's file in `tmp/` and locks it: from here on no sweeper removes it.
+    pub(super) fn create_temporary(&self, path: &Path) -> Result<F::File> {
+        self.until_locked(path, &|| self.create_file(path))
+    }
+
+    /// Makes a writer's directory in `tmp/` and locks it: from here on no sweeper removes it.
+    pub(super) fn create_temporary_dir(&self, path: &Path) -> Result<F::File> {
+        self.until_locked(path, &|| {
+            self.fs().mkdir(path, self.modes.dir).at("create", path)?;
+            self.fs().open_dir(path).at("open", path)
+        })
+    }
+
+    /// Who sleeps for long between making and locking finds that a sweeper has taken it for an orphan's.
+    fn until_locked(&self, path: &Path, make: &dyn Fn() -> Result<F::File>) -> Result<F::File> {
+        for _ in 0..TRIES {
+            let made = match make() {
+                Err(Error::Io { source, action: "open", .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+                other => other?,
+            };
+            made.lock().at("lock", path)?;
+            if made.status().at("read", path)?.links > 0 {
+                return Ok(made);
+            }
+        }
+        Err(self.vanished(path))
+    }
+
+    /// What is in `tmp/`, at most so much, in the order of the puts.
+    fn temporaries(&self, most: usize) -> Result<Vec<Temporary>> {
+        let tmp = self.layout.tmp();
+        let mut found: Vec<Temporary> = Vec::new();
+        let scanned = self.fs().scan(&tmp, &mut |name, kind| {
+            // What has no id for a name is not ours.
+            if let Some(id) = name.to_str().and_then(|name| name.parse().ok()) {
+                found.push(Temporary { id, path: tmp.join(name), kind });
+            }
+            if found.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        scanned.at("read", &tmp)?;
+        found.sort_unstable_by_key(|temporary| temporary.id);
+        Ok(found)
+    }
+
+    pub(super) fn sweep_temporaries(&self, policy: &Policy, swept: &mut Swept) -> Result<()> {
+        let found = self.temporaries(swept.left)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        if self.spool.order() == Order::RollForward {
+            // Nobody holds one of them locked while he waits for that.
+            self.begin_boot()?;
+        }
+        for temporary in found {
+            let Ok(status) = self.fs().status(&temporary.path) else { continue };
+            let is_old = status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS;
+            match temporary.kind {
+                Kind::File if is_old || status.len_bytes > 0 => {
+                    self.sweep_temporary(&temporary, is_old, policy, swept)?;
+                }
+                Kind::Dir if is_old => {
+                    let Ok(dir) = self.fs().open_dir(&temporary.path) else { continue };
+                    if dir.try_lock().unwrap_or(false) {
+                        self.spool.remove_tree(&temporary.path);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes a dead writer's temporary if it is complete, and removes it if not.
+    fn sweep_temporary(&self, temporary: &Temporary, is_old: bool, policy: &Policy, swept: &mut Swept) -> Result<()> {
+        let is_classical = self.spool.order() == Order::Classical;
+        if is_classical && !is_old {
+            return Ok(());
+        }
+        match self.examine(temporary) {
+            Found::Complete(message, file) if !is_classical => {
+                let published = self.take_seq().and_then(|seq| self.adopt(temporary, &message, &file, seq, policy))?;
+                drop(file);
+                if published == Some(State::Ready) {
+                    self.ring(1);
+                }
+                swept.moved += usize::from(published.is_some());
+            }
+            Found::Complete(_, _lock) | Found::Incomplete(_lock) if is_old => {
+                let _ = self.fs().unlink(&temporary.path);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Publishes every complete temporary of a dead writer, under numbers from `next` on. Returns the next number.
+    /// The caller holds the counter's lock; `announce` is told the number that will be free before any is used. What
+    /// cannot be read now is passed over, lest one bad sector holds up the queue, and comes when it can be.
+    pub(super) fn roll_forward(&self, next: u64, announce: impl FnOnce(u64) -> Result<()>) -> Result<u64> {
+        if self.spool.order() == Order::Classical {
+            return Ok(next);
+        }
+        let mut found = Vec::new();
+        for temporary in self.temporaries(usize::MAX)? {
+            if temporary.kind == Kind::File
+                && let Found::Complete(message, file) = self.examine(&temporary)
+            {
+                found.push((temporary, message, file));
+            }
+        }
+        if found.is_empty() {
+            return Ok(next);
+        }
+        let policy = self.policy()?;
+        let free = next.saturating_add(found.len() as u64);
+        announce(free)?;
+        for (seq, (temporary, message, file)) in (next..).map(Seq).zip(found) {
+            if self.adopt(&temporary, &message, &file, seq, &policy)? == Some(State::Ready) {
+                self.ring(1);
+            }
+        }
+        Ok(free)
+    }
+
+    fn examine(&self, temporary: &Temporary) -> Found<F::File> {
+        let Ok(file) = self.fs().open(&temporary.path, Access::ReadWrite) else { return Found::NotOurs };
+        if !file.try_lock().unwrap_or(false) {
+            return Found::NotOurs;
+        }
+        let file = Arc::new(file);
+        match Opened::<F::File>::new(Arc::clone(&file)).and_then(Opened::check) {
+            Ok((message, ..)) if message.id == temporary.id => Found::Complete(message, file),
+            Ok(_) | Err(ReadError::Damaged(_)) => Found::Incomplete(file),
+            Err(ReadError::Io(_)) => Found::NotOurs,
+        }
+    }
+
+    /// Publishes a complete temporary. `None` if somebody else was faster, or it cannot be made durable.
+    fn adopt(
+        &self,
+        temporary: &Temporary,
+        message: &Message,
+        file: &F::File,
+        seq: Seq,
+        policy: &Policy,
+    ) -> Result<Option<State>> {
+        // Its writer may have died before its own sync.
+        if policy.durability == Durability::Full && file.sync().is_err() {
+            return Ok(None);
+        }
+        let state = match message.due {
+            Some(due) if !due.is_due(self.now()) => State::Delayed { due },
+            _ => State::Ready,
+        };
+        let name = MessageName { seq, priority: message.priority, id: message.id, deliveries: 0 };
+        match self.publish(&temporary.path, &name, state, policy.durability) {
+            Ok(()) => Ok(Some(state)),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
