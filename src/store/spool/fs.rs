@@ -159,6 +159,11 @@ pub trait Fs {
     fn boot_id(&self) -> io::Result<String>;
     /// Random bytes.
     fn random(&self) -> [u8; 10];
+
+    /// Whether the engine is to make this mistake: only a simulation ever says yes.
+    fn commits(&self, _fault: Fault) -> bool {
+        false
+    }
 }
 
 /// Whether the error says that the disk, its inodes, or the user's share of it is used up.
@@ -166,6 +171,7 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+pub use super::fault::Fault;
 pub use real::RealFs;
 pub(crate) use real::followed;
 

@@ -36,6 +36,7 @@ use crate::domain::{
 mod batch;
 mod bulk;
 mod claim;
+mod fault;
 mod finish;
 pub mod fs;
 mod layout;

@@ -1,0 +1,73 @@
+//! Mistakes that the engine can be told to make, one at a time, by a simulated file system.
+//!
+//! A proof that finds nothing wrong proves something only if it would find what is wrong. Each of these stands at
+//! the place where somebody could once make it, and the simulation has to find every one of them. On the real file
+//! system [`Fs::commits`](super::fs::Fs::commits) is the constant `false`, and nothing of them is left in the program.
+
+/// A mistake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A put does not sync its file.
+    NoFileSync,
+    /// A put syncs another file than its own.
+    WrongFileSync,
+    /// A put goes on although its sync failed.
+    FailedSyncIgnored,
+    /// A message gets its place before its bytes are synced.
+    PublishBeforeSync,
+    /// Where renames are whole: the temporary's name is not synced.
+    NoTemporaryNameSync,
+    /// On bare POSIX: the published name is not synced.
+    NoPublishedNameSync,
+    /// On bare POSIX: the names of new directories are not synced.
+    NoParentSync,
+    /// On bare POSIX: a move is one rename, and nothing is synced.
+    MoveByRename,
+    /// The names that a batch got are not synced.
+    NoBatchSync,
+    /// A delete is not synced.
+    NoDeleteSync,
+    /// A receipt is honoured whatever delivery it names: its count is not compared.
+    CountNotCompared,
+    /// The sweep returns held claims without trying their locks.
+    SweepTakesHeld,
+    /// The sweep returns claims before they have ended.
+    SweepTakesLive,
+    /// The sweep takes temporaries whose writers live.
+    SweepTakesWriters,
+    /// The sweep publishes temporaries that are not complete.
+    PublishIncomplete,
+    /// A held claim is locked after its rename.
+    LockAfterRename,
+    /// The counter begins at its last synced value after a power cut.
+    CounterGoesBack,
+    /// A claim does not raise the delivery count.
+    CountNotRaised,
+    /// A message's bytes are not checked before they are handed over.
+    NotChecked,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::NoFileSync,
+        Self::WrongFileSync,
+        Self::FailedSyncIgnored,
+        Self::PublishBeforeSync,
+        Self::NoTemporaryNameSync,
+        Self::NoPublishedNameSync,
+        Self::NoParentSync,
+        Self::MoveByRename,
+        Self::NoBatchSync,
+        Self::NoDeleteSync,
+        Self::CountNotCompared,
+        Self::SweepTakesHeld,
+        Self::SweepTakesLive,
+        Self::SweepTakesWriters,
+        Self::PublishIncomplete,
+        Self::LockAfterRename,
+        Self::CounterGoesBack,
+        Self::CountNotRaised,
+        Self::NotChecked,
+    ];
+}

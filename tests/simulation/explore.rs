@@ -1,0 +1,165 @@
+//! Going through runs: all of them up to a bound, or many by seed; and what is done with one that fails.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::choices::{Choices, next_script};
+use super::plan::{Outcome, Plan, run};
+use super::world::Counts;
+
+/// What was gone through.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Explored {
+    pub schedules: u64,
+    pub counts: Counts,
+    /// Whether every schedule within the bounds was run.
+    pub is_complete: bool,
+}
+
+impl Explored {
+    fn add(&mut self, counts: Counts) {
+        self.schedules += 1;
+        self.counts.calls += counts.calls;
+        self.counts.errors += counts.errors;
+        self.counts.kills += counts.kills;
+        self.counts.cuts += counts.cuts;
+        self.counts.operations += counts.operations;
+    }
+
+    pub fn join(&mut self, other: Self) {
+        let schedules = self.schedules + other.schedules;
+        self.add(other.counts);
+        self.schedules = schedules;
+    }
+}
+
+impl std::fmt::Display for Explored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counts { calls, errors, kills, cuts, operations } = self.counts;
+        write!(
+            f,
+            "{} schedules, {operations} operations, {calls} calls, {errors} errors, {kills} kills, {cuts} power cuts",
+            self.schedules
+        )
+    }
+}
+
+/// A run in which an invariant did not hold.
+#[derive(Debug)]
+pub struct Failure {
+    pub seed: Option<u64>,
+    pub why: String,
+    pub script: Vec<u32>,
+}
+
+fn failure(seed: Option<u64>, outcome: &Outcome) -> Option<Failure> {
+    let why = outcome.violation.clone()?;
+    Some(Failure { seed, why, script: outcome.taken.iter().map(|choice| choice.value).collect() })
+}
+
+/// Every run of a plan, depth first, up to so many.
+pub fn exhaust(plan: &Plan, most: u64) -> (Explored, Option<Failure>) {
+    let mut explored = Explored::default();
+    let mut script = Some(Vec::new());
+    while let Some(next) = script {
+        if explored.schedules >= most {
+            return (explored, None);
+        }
+        let outcome = run(plan, Choices::from_script(next), false);
+        explored.add(outcome.counts);
+        if let Some(failure) = failure(None, &outcome) {
+            return (explored, Some(failure));
+        }
+        script = next_script(&outcome.taken);
+    }
+    explored.is_complete = true;
+    (explored, None)
+}
+
+/// Runs by seed from `first` on, on all processors, until `most` are done or one fails.
+pub fn by_seed(plan: &Plan, first: u64, most: u64) -> (Explored, Option<Failure>) {
+    let next = AtomicU64::new(first);
+    let failed: Mutex<Option<Failure>> = Mutex::new(None);
+    let all = Mutex::new(Explored::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let work = || {
+        let mut explored = Explored::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + most {
+                break;
+            }
+            let outcome = run(plan, Choices::from_seed(seed), false);
+            explored.add(outcome.counts);
+            if let Some(failure) = failure(Some(seed), &outcome) {
+                next.fetch_add(most, Ordering::Relaxed);
+                let mut failed = failed.lock().expect("no panic");
+                // The smallest seed of those that failed at the same time: the same one in every run.
+                if failed.as_ref().is_none_or(|other| Some(seed) < other.seed) {
+                    *failed = Some(failure);
+                }
+                break;
+            }
+        }
+        all.lock().expect("no panic").join(explored);
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    (all.into_inner().expect("no panic"), failed.into_inner().expect("no panic"))
+}
+
+/// The invariant that a violation names: what has to stay the same while a failure shrinks.
+fn class(why: &str) -> &str {
+    why.split([' ', ':']).next().unwrap_or_default()
+}
+
+/// A smaller run that breaks the same invariant: choices left out, made calm, made smaller.
+pub fn shrink(plan: &Plan, failure: Failure, at_most: Duration) -> Failure {
+    let end = Instant::now() + at_most;
+    let mut best = failure;
+    let attempt = |script: Vec<u32>, best: &Failure| -> Option<Failure> {
+        let outcome = run(plan, Choices::from_script(script), false);
+        let found = self::failure(best.seed, &outcome)?;
+        let is_better = (found.script.len(), &found.script) < (best.script.len(), &best.script);
+        (class(&found.why) == class(&best.why) && is_better).then_some(found)
+    };
+    let mut improved = true;
+    while improved && Instant::now() < end {
+        improved = false;
+        let mut len = best.script.len().max(2) / 2;
+        while len > 0 && Instant::now() < end {
+            let mut at = 0;
+            while at < best.script.len() && Instant::now() < end {
+                let to = (at + len).min(best.script.len());
+                let mut without = best.script.clone();
+                without.drain(at..to);
+                let mut calm = best.script.clone();
+                calm[at..to].fill(0);
+                let mut smaller = best.script.clone();
+                smaller[at] /= 2;
+                let tries = [without, calm, smaller];
+                match tries.into_iter().find_map(|script| attempt(script, &best)) {
+                    Some(better) => (best, improved) = (better, true),
+                    None => at = to,
+                }
+            }
+            len /= 2;
+        }
+    }
+    best
+}
+
+/// The whole story of a failure, small enough to be read, and how to see it again.
+pub fn story(plan: &Plan, failure: Failure) -> String {
+    let seed = failure.seed.map(|seed| format!(" by seed {seed}")).unwrap_or_default();
+    let long = failure.script.len();
+    let small = shrink(plan, failure, Duration::from_secs(60));
+    let told = run(plan, Choices::from_script(small.script.clone()), true);
+    format!(
+        "{}\nfound{seed}; shrunk from {long} choices to {}: {:?}\n{}",
+        small.why,
+        small.script.len(),
+        small.script,
+        told.history
+    )
+}

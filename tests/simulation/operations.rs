@@ -1,0 +1,565 @@
+//! What processes do: one operation a method of the engine, and what the books say of it.
+//!
+//! A new feature of the engine joins here: a variant of [`Operation`], an arm in [`Actor::perform`] that runs it
+//! and tells the ledger, and a line in [`Operation::any`], which makes it a part of every random schedule.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use mq::domain::{Durability, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, UnixMillis, Visibility};
+use mq::store::spool::Spool;
+use mq::store::{ClaimRequest, Claims, Delivery, Error, Failure, Notice, Store as _, Which};
+
+use super::choices::Choices;
+use super::ledger::{Entry, Fate, Handed};
+use super::simfs::{ACKNOWLEDGE, COMMAND, SimClock, SimFs};
+use super::world::{Pid, Shared, World, hold};
+
+pub const ROOT: &str = "/spool";
+pub const QUEUE: &str = "q";
+pub const OTHER: &str = "r";
+
+/// What a receiver does with a claim that lasts as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    Delete,
+    Release,
+    /// Notes that it failed and lets go.
+    Fail,
+    /// Ends without a word, as one that is killed.
+    Vanish,
+    /// Hands the claim to a command, and deletes when that has run.
+    Command,
+}
+
+/// One operation of a process, with its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Put { delay_s: u64, priority: u8, ttl_s: u64, durable: bool, long: bool },
+    PutBatch { count: usize, delay_s: u64 },
+    Claim { most: usize, visibility_s: u64 },
+    ClaimHeld { most: usize, then: Then },
+    Delete { which: usize, count: usize },
+    Release { which: usize, delay_s: u64 },
+    Extend { which: usize, visibility_s: u64 },
+    NoteFailure { which: usize },
+    Look,
+    Wait,
+    Purge,
+    MoveAll { back: bool },
+    Create,
+    Drop,
+    SetPolicy,
+    Fsck,
+}
+
+pub const PUT: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: true, long: false };
+pub const CLAIM: Operation = Operation::Claim { most: 1, visibility_s: 30 };
+pub const TAKE: Operation = Operation::ClaimHeld { most: 1, then: Then::Delete };
+pub const DELETE: Operation = Operation::Delete { which: 0, count: 1 };
+
+impl Operation {
+    /// Any operation, drawn: the common ones more often.
+    pub fn any(choices: &mut Choices) -> Self {
+        match choices.pick(40) {
+            0..9 => Self::any_put(choices),
+            9..12 => Self::PutBatch { count: [2, 3, 5][choices.pick(3)], delay_s: [0, 0, 3][choices.pick(3)] },
+            12..18 => Self::Claim { most: [1, 1, 3][choices.pick(3)], visibility_s: [30, 2, 90][choices.pick(3)] },
+            18..23 => {
+                let then = [Then::Delete, Then::Release, Then::Fail, Then::Vanish, Then::Command][choices.pick(5)];
+                Self::ClaimHeld { most: [1, 1, 2][choices.pick(3)], then }
+            }
+            23..29 => Self::Delete { which: choices.pick(4), count: [1, 1, 3][choices.pick(3)] },
+            29 | 30 => Self::Release { which: choices.pick(4), delay_s: [0, 4][choices.pick(2)] },
+            31 | 32 => Self::Extend { which: choices.pick(4), visibility_s: [60, 31, 0][choices.pick(3)] },
+            33 => Self::NoteFailure { which: choices.pick(4) },
+            34 => Self::Look,
+            35 => Self::Fsck,
+            36 => Self::MoveAll { back: choices.pick(2) > 0 },
+            37 => Self::Create,
+            38 => [Self::Drop, Self::SetPolicy][choices.pick(2)],
+            _ => [Self::Wait, Self::Purge][choices.pick(2)],
+        }
+    }
+
+    fn any_put(choices: &mut Choices) -> Self {
+        Self::Put {
+            delay_s: [0, 0, 0, 3][choices.pick(4)],
+            priority: [5, 5, 5, 9][choices.pick(4)],
+            ttl_s: [0, 0, 0, 0, 0, 20][choices.pick(6)],
+            durable: choices.pick(12) < 11,
+            long: choices.pick(40) == 39,
+        }
+    }
+}
+
+/// A virtual process: it runs the engine's own code.
+pub struct Actor {
+    pub world: Shared,
+    pub pid: Pid,
+}
+
+pub fn queue(name: &str) -> QueueName {
+    name.parse().expect("a queue's name")
+}
+
+impl Actor {
+    fn fs(&self) -> SimFs {
+        SimFs { world: self.world.clone(), pid: self.pid }
+    }
+
+    /// Each operation is a program of its own.
+    pub fn spool(&self) -> Result<Spool<SimFs, SimClock>, Error> {
+        Spool::open_with(ROOT, self.fs(), SimClock(self.world.clone()))
+    }
+
+    pub fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut hold(&self.world))
+    }
+
+    /// Comes to the point at which the operation's result is said. `false` if it does not live to say it.
+    fn lives_to_say(&self) -> bool {
+        self.fs().point(ACKNOWLEDGE).is_ok()
+    }
+
+    /// Runs the operations that `next` gives, while the process lives.
+    pub fn run(&self, mut next: impl FnMut(&mut World) -> Option<Operation>) {
+        while let Some(operation) = self.with(|world| next(world).filter(|_| world.is_alive(self.pid))) {
+            self.with(|world| world.begin(self.pid, || format!("{operation:?}")));
+            self.perform(operation);
+            if !self.with(|world| world.is_alive(self.pid)) {
+                return;
+            }
+            self.with(|world| world.end(self.pid));
+        }
+    }
+
+    fn perform(&self, operation: Operation) {
+        match operation {
+            Operation::Put { .. } => self.put(operation),
+            Operation::PutBatch { count, delay_s } => self.put_batch(count, delay_s),
+            Operation::Claim { most, visibility_s } => {
+                let visibility = Visibility::Timed(Some(Duration::from_secs(visibility_s)));
+                drop(self.claim(ClaimRequest { visibility, most }));
+            }
+            Operation::ClaimHeld { most, then } => self.claim_held(most, then),
+            Operation::Delete { which, count } => self.delete(which, count),
+            Operation::Release { which, delay_s } => self.release(which, delay_s),
+            Operation::Extend { which, visibility_s } => self.extend(which, visibility_s),
+            Operation::NoteFailure { which } => self.note_failure(which),
+            Operation::Look => self.say(self.look(), "look"),
+            Operation::Wait => self.say(self.wait(), "wait"),
+            Operation::Purge => self.purge(),
+            Operation::MoveAll { back } => self.move_all(back),
+            Operation::Create => self.say(self.create(), "create"),
+            Operation::Drop => self.say(self.drop_other(), "drop"),
+            Operation::SetPolicy => self.say(self.set_policy(), "set"),
+            Operation::Fsck => self.fsck(),
+        }
+    }
+
+    /// An error needs a reason: one of those that the contract names, or a call that failed (I9).
+    fn say<T>(&self, result: Result<T, Error>, what: &str) {
+        let Err(error) = result else { return };
+        self.with(|world| {
+            world.tell(Some(self.pid), || format!("{what} failed: {error}"));
+            let is_a_refusal = matches!(
+                error,
+                Error::NoSuchQueue { .. }
+                    | Error::Paused(_)
+                    | Error::StaleReceipt { .. }
+                    | Error::QueueExists(_)
+                    | Error::QueueNotEmpty { .. }
+                    | Error::NoSuchMessage { .. }
+                    | Error::Refused { .. }
+            );
+            if world.is_alive(self.pid) && !is_a_refusal && !world.was_disturbed(self.pid) {
+                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                world.violate(format!("I9: {what} failed although no call did: {error}: {source}"));
+            }
+        });
+    }
+
+    fn open_entry(&self, delay_s: u64, priority: Priority, ttl_s: u64, durable: bool, long: bool) -> (usize, Vec<u8>) {
+        self.with(|world| {
+            let now_ms = world.disk.now_ms;
+            let number = world.ledger.open(|number, began| Entry {
+                body: format!("message {number} {}", "x".repeat(if long { 140_000 } else { 40 })).into_bytes(),
+                queue: QUEUE,
+                priority,
+                due_ms: if delay_s > 0 { now_ms + delay_s * 1000 } else { 0 },
+                // The put takes its own time; what is certain is when it cannot be younger.
+                expires_ms: (ttl_s > 0).then(|| now_ms + ttl_s * 1000 + 1000),
+                is_durable: durable,
+                began,
+                acknowledged: None,
+                id: None,
+                fate: Fate::Kept,
+                deliveries: Vec::new(),
+                drained: None,
+                was_moved: false,
+            });
+            (number, world.ledger.entries[number].body.clone())
+        })
+    }
+
+    fn put(&self, operation: Operation) {
+        let Operation::Put { delay_s, priority, ttl_s, durable, long } = operation else { return };
+        let priority = Priority::new(priority).expect("a digit");
+        let (number, body) = self.open_entry(delay_s, priority, ttl_s, durable, long);
+        let new = NewMessage {
+            priority,
+            delay: Some(Duration::from_secs(delay_s)),
+            ttl: (ttl_s > 0).then(|| Duration::from_secs(ttl_s)),
+            durability: (!durable).then_some(Durability::None),
+            ..NewMessage::default()
+        };
+        let result = self.spool().and_then(|spool| spool.put(&queue(QUEUE), &new, &mut body.as_slice()));
+        match result {
+            Ok(id) if self.lives_to_say() => self.with(|world| {
+                world.tell(Some(self.pid), || format!("message {number} is put: {id}"));
+                world.ledger.acknowledge(number, id);
+            }),
+            Ok(_) => {}
+            Err(error) => self.say::<()>(Err(error), "put"),
+        }
+    }
+
+    fn put_batch(&self, count: usize, delay_s: u64) {
+        let new = NewMessage { delay: Some(Duration::from_secs(delay_s)), ..NewMessage::default() };
+        let opened: Vec<_> =
+            (0..count).map(|_| self.open_entry(delay_s, Priority::default(), 0, true, false)).collect();
+        let batch: Vec<_> = opened.iter().map(|(_, body)| (new.clone(), body.clone())).collect();
+        let outcome = match self.spool() {
+            Ok(spool) => spool.put_batch(&queue(QUEUE), &batch),
+            Err(error) => return self.say::<()>(Err(error), "batch"),
+        };
+        if !self.lives_to_say() {
+            return;
+        }
+        self.with(|world| {
+            world.tell(Some(self.pid), || format!("{} of {count} messages are put", outcome.ids.len()));
+            for ((number, _), id) in opened.iter().zip(&outcome.ids) {
+                world.ledger.acknowledge(*number, *id);
+            }
+            if outcome.error.is_none() && outcome.ids.len() < count {
+                world.violate("I9: a batch is short, and no error says why");
+            }
+        });
+        self.say(outcome.error.map_or(Ok(()), Err), "batch");
+    }
+
+    /// Claims, and books what is delivered.
+    fn claim(&self, request: ClaimRequest) -> Option<(Claims, Vec<(usize, usize)>)> {
+        let began = self.with(|world| world.ledger.moment());
+        let claims = match self.spool().and_then(|spool| spool.claim(&queue(QUEUE), &request)) {
+            Ok(claims) => claims,
+            Err(error) => {
+                self.say::<()>(Err(error), "claim");
+                return None;
+            }
+        };
+        let mut claims = claims;
+        if !self.lives_to_say() {
+            return None;
+        }
+        self.check_notices(&claims.notices);
+        let places = claims.deliveries.iter_mut().map(|delivery| self.book(delivery, began)).collect();
+        Some((claims, places))
+    }
+
+    fn check_notices(&self, notices: &[Notice]) {
+        self.with(|world| {
+            for notice in notices {
+                let is_allowed = match notice {
+                    Notice::Quarantined { .. } => world.ledger.may_be_damaged,
+                    _ => world.was_disturbed(self.pid),
+                };
+                if !is_allowed {
+                    world.violate(format!("I3: {notice}"));
+                }
+            }
+        });
+    }
+
+    /// Books a delivery; where it stands in the books.
+    fn book(&self, delivery: &mut Delivery, began: u64) -> (usize, usize) {
+        let mut body = Vec::new();
+        // The bytes are in memory but for long bodies, whose reading is a point like any other.
+        let read = delivery.body.read_to_end(&mut body);
+        self.with(|world| {
+            if read.is_err() {
+                return (usize::MAX, 0);
+            }
+            let id = delivery.message.id;
+            let (count, at_ms) = (delivery.deliveries, world.disk.now_ms);
+            world.tell(Some(self.pid), || format!("{id} is delivered, count {count}"));
+            let handed = Handed {
+                receipt: delivery.receipt.clone(),
+                pid: self.pid,
+                at_ms,
+                began,
+                said: world.ledger.moment(),
+                until_ms: delivery.visible_until.map(|until| until.start().0),
+                has_ended: false,
+                is_inherited: false,
+            };
+            if let Err(why) = world.ledger.deliver(handed, &body, id) {
+                world.violate(why);
+                return (usize::MAX, 0);
+            }
+            let number = world.ledger.entries.iter().position(|entry| entry.body == body).expect("just booked");
+            (number, world.ledger.entries[number].deliveries.len() - 1)
+        })
+    }
+
+    fn claim_held(&self, most: usize, then: Then) {
+        let request = ClaimRequest { visibility: Visibility::Held, most };
+        let Some((claims, places)) = self.claim(request) else { return };
+        for (delivery, (number, at)) in claims.deliveries.into_iter().zip(places) {
+            if number == usize::MAX {
+                continue;
+            }
+            match then {
+                Then::Delete => self.delete_these(&[(number, at, delivery.receipt.clone())]),
+                Then::Release => self.release_this(number, at, &delivery.receipt, 0),
+                Then::Fail => {
+                    let failure = Failure {
+                        at: UnixMillis(1),
+                        delivery: delivery.deliveries,
+                        reason: "exit status 1".to_owned(),
+                    };
+                    let noted = self.spool().and_then(|spool| spool.note_failure(&delivery.receipt, &failure));
+                    self.say(noted, "note failure");
+                }
+                Then::Vanish => {}
+                Then::Command => {
+                    self.with(|world| {
+                        world.inherit_locks(self.pid);
+                        world.ledger.entries[number].deliveries[at].is_inherited = true;
+                    });
+                    // The command runs for as long as the schedule likes.
+                    if !(0..3).all(|_| self.fs().point(COMMAND).is_ok()) {
+                        return;
+                    }
+                    self.delete_these(&[(number, at, delivery.receipt.clone())]);
+                }
+            }
+            // From here on the claim may be over; the lock falls with the delivery.
+            self.with(|world| world.ledger.begin_ending(number, at, false));
+            drop(delivery);
+        }
+    }
+
+    /// One of the claims that are known, the latest first.
+    fn pick(&self, which: usize) -> Option<(usize, usize, Receipt)> {
+        self.with(|world| {
+            let mut all: Vec<(u64, usize, usize)> = Vec::new();
+            for (number, entry) in world.ledger.entries.iter().enumerate() {
+                all.extend(entry.deliveries.iter().enumerate().map(|(at, handed)| (handed.said, number, at)));
+            }
+            all.sort_unstable_by(|a, b| b.cmp(a));
+            let (_, number, at) = *all.get(which.min(all.len().checked_sub(1)?))?;
+            Some((number, at, world.ledger.entries[number].deliveries[at].receipt.clone()))
+        })
+    }
+
+    fn delete(&self, which: usize, count: usize) {
+        let mut picked: Vec<_> = (which..which + count).filter_map(|which| self.pick(which)).collect();
+        picked.dedup_by(|a, b| a.2 == b.2);
+        self.delete_these(&picked);
+    }
+
+    fn delete_these(&self, picked: &[(usize, usize, Receipt)]) {
+        let began: Vec<(bool, bool)> = self.with(|world| {
+            let before = |(number, at, _): &(usize, usize, Receipt)| {
+                let entry = &world.ledger.entries[*number];
+                // A claim that failed or never came to be heard of may have been the last one.
+                let all_is_heard_of = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
+                let is_live = all_is_heard_of
+                    && entry.fate == Fate::Kept
+                    && entry.expires_ms.is_none()
+                    && !entry.deliveries[*at].has_ended;
+                let known = (world.ledger.is_latest(*number, *at), is_live);
+                world.ledger.begin_ending(*number, *at, true);
+                known
+            };
+            picked.iter().map(before).collect()
+        });
+        let receipts: Vec<Receipt> = picked.iter().map(|(_, _, receipt)| receipt.clone()).collect();
+        let results = match self.spool() {
+            Ok(spool) => spool.delete(&receipts),
+            Err(error) => return self.say::<()>(Err(error), "delete"),
+        };
+        if !self.lives_to_say() {
+            return;
+        }
+        for (((number, at, _), (was_latest, was_live)), result) in picked.iter().zip(began).zip(results) {
+            self.with(|world| match &result {
+                Ok(()) => {
+                    world.tell(Some(self.pid), || format!("message {number} is deleted"));
+                    if let Err(why) = world.ledger.ended(*number, *at, was_latest, true) {
+                        world.violate(why);
+                    }
+                }
+                Err(Error::StaleReceipt { .. }) if was_live && was_latest && world.was_alone(self.pid) => {
+                    world.violate(format!("I5: the live claim on message {number} was called stale"));
+                }
+                Err(_) => {}
+            });
+            self.say(result, "delete");
+        }
+    }
+
+    fn release(&self, which: usize, delay_s: u64) {
+        if let Some((number, at, receipt)) = self.pick(which) {
+            self.release_this(number, at, &receipt, delay_s);
+        }
+    }
+
+    fn release_this(&self, number: usize, at: usize, receipt: &Receipt, delay_s: u64) {
+        let was_latest = self.with(|world| {
+            let was_latest = world.ledger.is_latest(number, at);
+            world.ledger.begin_ending(number, at, false);
+            was_latest
+        });
+        let result = self.by_receipt(|spool| {
+            spool.release(std::slice::from_ref(receipt), Duration::from_secs(delay_s)).pop().expect("one result")
+        });
+        if result.is_ok() && self.lives_to_say() {
+            self.with(|world| {
+                if let Err(why) = world.ledger.ended(number, at, was_latest, false) {
+                    world.violate(why);
+                }
+            });
+        }
+        self.say(result, "release");
+    }
+
+    fn by_receipt<T>(&self, act: impl FnOnce(&Spool<SimFs, SimClock>) -> Result<T, Error>) -> Result<T, Error> {
+        self.spool().and_then(|spool| act(&spool))
+    }
+
+    fn extend(&self, which: usize, visibility_s: u64) {
+        let Some((number, at, receipt)) = self.pick(which) else { return };
+        let was_latest = self.with(|world| {
+            let until_ms = world.disk.now_ms + visibility_s * 1000;
+            world.ledger.begin_moving(number, at, until_ms);
+            world.ledger.is_latest(number, at)
+        });
+        let visibility = Duration::from_secs(visibility_s);
+        let result = self
+            .by_receipt(|spool| spool.extend(std::slice::from_ref(&receipt), visibility).pop().expect("one result"));
+        if let Ok(until) = &result
+            && self.lives_to_say()
+        {
+            self.with(|world| {
+                let handed = &mut world.ledger.entries[number].deliveries[at];
+                handed.until_ms = Some(until.start().0);
+                if !was_latest && !world.ledger.counts_restart && world.boot == 0 {
+                    world.violate(format!("I5: a stale receipt of message {number} was extended"));
+                }
+            });
+        }
+        self.say(result, "extend");
+    }
+
+    fn note_failure(&self, which: usize) {
+        let Some((_, _, receipt)) = self.pick(which) else { return };
+        let failure = Failure { at: UnixMillis(1), delivery: 1, reason: "exit status 1".to_owned() };
+        let result = self.by_receipt(|spool| spool.note_failure(&receipt, &failure));
+        self.say(result, "note failure");
+    }
+
+    fn look(&self) -> Result<(), Error> {
+        let spool = self.spool()?;
+        let mut seen = Vec::new();
+        spool.peek(&queue(QUEUE), Which::Next(3), &mut |peeked| {
+            seen.push(peeked.listed.message.id);
+            std::ops::ControlFlow::Continue(())
+        })?;
+        spool.list(&queue(QUEUE), &mut |_| std::ops::ControlFlow::Continue(()))?;
+        spool.stat(&queue(QUEUE)).map(|_| ())
+    }
+
+    fn wait(&self) -> Result<(), Error> {
+        let spool = self.spool()?;
+        let mut watch = spool.watch(&queue(QUEUE))?;
+        watch.wait(Duration::from_secs(3))
+    }
+
+    fn purge(&self) {
+        self.with(|world| world.ledger.may_all_go(QUEUE));
+        let result = self.by_receipt(|spool| spool.purge(&queue(QUEUE)));
+        // What was begun before it ended may have been taken as well.
+        self.with(|world| world.ledger.may_all_go(QUEUE));
+        self.say(result, "purge");
+    }
+
+    fn move_all(&self, back: bool) {
+        let (from, to) = if back { (OTHER, QUEUE) } else { (QUEUE, OTHER) };
+        self.with(|world| {
+            world.ledger.counts_restart = true;
+            world.ledger.entries.iter_mut().for_each(|entry| entry.was_moved = true);
+        });
+        let result = self.by_receipt(|spool| spool.move_all(&queue(from), &queue(to)));
+        self.with(|world| world.ledger.entries.iter_mut().for_each(|entry| entry.was_moved = true));
+        self.say(result, "move");
+    }
+
+    fn create(&self) -> Result<(), Error> {
+        self.spool()?.create_queue(&queue(OTHER), &Policy::default(), None)
+    }
+
+    fn drop_other(&self) -> Result<(), Error> {
+        self.spool()?.drop_queue(&queue(OTHER), false).map(|_| ())
+    }
+
+    fn set_policy(&self) -> Result<(), Error> {
+        self.spool()?
+            .change_policy(&queue(QUEUE), &mut |policy| {
+                policy.visibility += Duration::from_secs(1);
+                Ok(())
+            })
+            .map(|_| ())
+    }
+
+    fn fsck(&self) {}
+
+    /// Takes everything out of a queue, and books it.
+    pub fn drain(&self, name: &str) {
+        let request = ClaimRequest { visibility: Visibility::Held, most: 3 };
+        for _ in 0..500 {
+            let claims = match self.by_receipt(|spool| spool.claim(&queue(name), &request)) {
+                Ok(claims) => claims,
+                Err(Error::NoSuchQueue { .. }) => return,
+                Err(error) => return self.say::<()>(Err(error), "drain"),
+            };
+            self.check_notices(&claims.notices);
+            if claims.deliveries.is_empty() {
+                return;
+            }
+            let mut receipts = Vec::new();
+            for mut delivery in claims.deliveries {
+                let mut body = Vec::new();
+                let _ = delivery.body.read_to_end(&mut body);
+                self.with(|world| {
+                    let id: MessageId = delivery.message.id;
+                    world.tell(Some(self.pid), || format!("{id} is drained from {name}"));
+                    let now_ms = world.disk.now_ms;
+                    if let Err(why) = world.ledger.drain(&body, name, now_ms) {
+                        world.violate(why);
+                    }
+                });
+                receipts.push(delivery.receipt);
+            }
+            for result in self.by_receipt(|spool| Ok(spool.delete(&receipts))).into_iter().flatten() {
+                if let Err(error) = &result {
+                    self.with(|world| world.violate(format!("I5: a message that is held cannot be deleted: {error}")));
+                }
+                self.say(result, "drain");
+            }
+        }
+        self.with(|world| world.violate("the queue is never empty"));
+    }
+}

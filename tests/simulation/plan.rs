@@ -1,0 +1,223 @@
+//! A run from its beginning to its end: a machine with a queue, processes and what befalls them, then peace, in
+//! which everything is taken out and the books are closed.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use mq::domain::{Durability, Policy};
+use mq::store::Store as _;
+use mq::store::spool::fs::{Fault, Names};
+
+use super::choices::{Choice, Choices};
+use super::disk::{Disk, Node, ROOT};
+use super::operations::{OTHER, Operation, QUEUE, queue};
+use super::scheduler::{self, Program};
+use super::world::{Counts, Limits, START_MS, Shared, World, hold};
+
+/// What is run.
+#[derive(Clone)]
+pub struct Plan {
+    /// The file system; drawn when it is not said.
+    pub model: Option<Names>,
+    pub policy: fn() -> Policy,
+    /// What is done in peace before the processes start.
+    pub before: &'static [Operation],
+    /// What the processes do; drawn when there are none.
+    pub processes: &'static [&'static [Operation]],
+    /// What may befall them, when it is not drawn.
+    pub limits: Limits,
+    pub fault: Option<Fault>,
+}
+
+/// Everything drawn.
+pub const ANYTHING: Plan =
+    Plan { model: None, policy: Policy::default, before: &[], processes: &[], limits: Limits::CALM, fault: None };
+
+/// What came of a run.
+pub struct Outcome {
+    pub violation: Option<String>,
+    pub counts: Counts,
+    pub taken: Vec<Choice>,
+    pub history: String,
+}
+
+/// Longer than anything lasts in a run.
+const PEACE_MS: u64 = 2 * 3600 * 1000;
+
+const MODELS: [Names; 3] = [Names::Ordered, Names::Bare, Names::Whole];
+
+fn drawn_policy(choices: &mut Choices) -> Policy {
+    let mut policy = Policy::default();
+    match choices.pick(8) {
+        0..5 => {}
+        5 | 6 => policy.max_deliveries = Some(2),
+        _ => policy.durability = Durability::None,
+    }
+    policy
+}
+
+fn drawn_limits(choices: &mut Choices, policy: &Policy) -> Limits {
+    let cuts = if policy.durability == Durability::Full { [0, 1, 1, 2][choices.pick(4)] } else { 0 };
+    Limits {
+        switches: u32::MAX,
+        errors: [0, 1, 3][choices.pick(3)],
+        kills: [0, 1, 2][choices.pick(3)],
+        cuts,
+        ticks: [0, 2, 5][choices.pick(3)],
+        switch_one_in: [2, 5, 20][choices.pick(3)],
+        fault_one_in: [10, 30, 60][choices.pick(3)],
+    }
+}
+
+/// Runs the plan by these choices.
+pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
+    let mut choices = choices;
+    let model = plan.model.unwrap_or_else(|| MODELS[choices.pick(MODELS.len())]);
+    let is_drawn = plan.processes.is_empty();
+    let policy = if is_drawn { drawn_policy(&mut choices) } else { (plan.policy)() };
+    let limits = if is_drawn { drawn_limits(&mut choices, &policy) } else { plan.limits.clone() };
+    let mut disk = Disk::new(START_MS);
+    disk.inodes[ROOT].modified_ms = START_MS;
+    let mut world = World::new(disk, model, choices, keeps_history);
+    world.fault = plan.fault;
+    world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
+    let world: Shared = Arc::new(Mutex::new(world));
+    prepare(&world, plan, &policy);
+    hold(&world).limits = limits;
+    live(&world, plan);
+    recover(&world);
+    let mut world = Arc::into_inner(world).expect("all processes have ended").into_inner().expect("no panic");
+    let now_ms = world.disk.now_ms;
+    if let Err(why) = world.ledger.close(now_ms) {
+        world.violate(why);
+    }
+    Outcome {
+        violation: world.violation.take(),
+        counts: world.counts,
+        taken: world.choices.taken().to_vec(),
+        history: world.history().to_owned(),
+    }
+}
+
+fn prepare(world: &Shared, plan: &Plan, policy: &Policy) {
+    let program: Program<'_> = Box::new(|actor| {
+        let spool = actor.spool().expect("nothing is there yet");
+        spool.create_queue(&queue(QUEUE), policy, None).expect("a queue");
+        let mut operations = plan.before.iter().copied();
+        actor.run(|_| operations.next());
+    });
+    scheduler::run(world, vec![program]);
+    let mut world = hold(world);
+    world.disk.sync_all();
+    world.disk.log.clear();
+}
+
+/// The processes, and after each power cut others.
+fn live(world: &Shared, plan: &Plan) {
+    for _ in 0..=2 {
+        let boot = hold(world).boot;
+        let programs: Vec<Program<'_>> = if plan.processes.is_empty() {
+            let count = 1 + hold(world).choices.pick(3);
+            (0..count).map(|_| drawn_program(world)).collect()
+        } else if boot == 0 {
+            plan.processes.iter().map(|operations| given_program(operations)).collect()
+        } else {
+            Vec::new()
+        };
+        scheduler::run(world, programs);
+        if hold(world).boot == boot {
+            break;
+        }
+    }
+    let mut world = hold(world);
+    world.end_commands();
+    // What was acknowledged last has to survive, too.
+    if world.limits.cuts > 0 && world.choices.pick(2) > 0 {
+        world.cut_power();
+    }
+}
+
+fn given_program<'a>(operations: &'static [Operation]) -> Program<'a> {
+    Box::new(move |actor| {
+        let mut operations = operations.iter().copied();
+        actor.run(|_| operations.next());
+    })
+}
+
+fn drawn_program<'a>(world: &Shared) -> Program<'a> {
+    let mut left = 1 + hold(world).choices.pick(5);
+    Box::new(move |actor| {
+        actor.run(|world| {
+            left = left.checked_sub(1)?;
+            Some(Operation::any(&mut world.choices))
+        });
+    })
+}
+
+/// Peace: nothing fails any more, all claims have ended, and all is taken out.
+fn recover(world: &Shared) {
+    {
+        let mut world = hold(world);
+        world.limits = Limits::CALM;
+        world.tell(None, || "PEACE".to_owned());
+        world.pass_ms(PEACE_MS);
+    }
+    let program: Program<'_> = Box::new(|actor| {
+        // Whoever makes or drops a queue puts in order what others left who died at that.
+        if let Ok(spool) = actor.spool() {
+            let made = spool.create_queue(&queue("scratch"), &Policy::default(), None);
+            let dropped = made.and_then(|()| spool.drop_queue(&queue("scratch"), false));
+            if let Err(error) = dropped {
+                actor.with(|world| world.violate(format!("I9: nothing can be made or dropped any more: {error}")));
+            }
+        }
+        // A queue that somebody died at dropping is there again.
+        for name in [QUEUE, OTHER, "q.dead", "r.dead"] {
+            actor.drain(name);
+        }
+        actor.with(check_leftovers);
+    });
+    scheduler::run(world, vec![program]);
+}
+
+/// I7: nothing is left over but what a queue always has, and the directory at the tail of each priority.
+fn check_leftovers(world: &mut World) {
+    let mut left = Vec::new();
+    let mut tails = std::collections::BTreeMap::new();
+    let mut todo = vec![(ROOT, String::new())];
+    while let Some((dir, path)) = todo.pop() {
+        for (name, ino) in world.disk.dir(dir).expect("a directory") {
+            let path = format!("{path}/{name}");
+            let parts: Vec<&str> = path.split('/').skip(3).collect();
+            if let Node::Dir(_) = world.disk.inodes[*ino].node {
+                todo.push((*ino, path.clone()));
+            }
+            let is_expected = match parts.as_slice() {
+                [] => !name.starts_with('.'),
+                [_] | ["spare", _] | ["claimed", "held"] | ["ready", _] => true,
+                ["ready", priority, rest @ ..] if rest.len() <= 2 => {
+                    let key = (path.split('/').nth(2).map(str::to_owned), (*priority).to_owned(), rest.len());
+                    *tails.entry(key).or_insert(0) += 1;
+                    true
+                }
+                ["corrupt", _] => world.ledger.may_be_damaged,
+                _ => false,
+            };
+            if !is_expected {
+                left.push(path);
+            }
+        }
+    }
+    let branches = tails.iter().filter(|(_, count)| **count > 1);
+    left.extend(
+        branches.map(|((queue, priority, _), count)| format!("{count} directories in {queue:?} ready/{priority}")),
+    );
+    if !left.is_empty() {
+        world.violate(format!("I7: left over: {}", left.join(", ")));
+    }
+}
+
+/// A policy that gives up soon.
+pub fn two_deliveries() -> Policy {
+    Policy { max_deliveries: Some(2), visibility: Duration::from_secs(2), ..Policy::default() }
+}
