@@ -13,6 +13,7 @@ mod damage;
 mod delete;
 mod drop_queue;
 mod extend;
+mod fsck;
 mod get;
 mod get_command;
 mod get_delivery;

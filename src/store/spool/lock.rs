@@ -11,6 +11,9 @@
 //! 3. `QUEUE/lock`: a change of the policy.
 //! 4. `QUEUE/state`: taking sequence numbers. Nothing else is done under it.
 //!
+//! A repair by fsck has the lock of the spool's directory from its beginning on, before all of these; nobody else
+//! ever takes that one, so who repairs holds up only another repair.
+//!
 //! The others are only *tried*, never waited for, so they cannot take part in a deadlock: `QUEUE/sweep`
 //! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary.
 //!

@@ -207,12 +207,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(())
     }
 
-    fn is_old(&self, path: &Path) -> bool {
+    /// Whether a temporary has not been written for so long that its writer has had the time to lock it.
+    pub(super) fn is_old(&self, path: &Path) -> bool {
         self.fs().status(path).is_ok_and(|status| status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS)
     }
 
     /// Rolls a dead writer's temporary forward if it is complete, and removes it if not.
-    fn sweep_temporary(&self, id: MessageId, path: &Path, policy: &Policy, swept: &mut Swept) -> Result<()> {
+    pub(super) fn sweep_temporary(&self, id: MessageId, path: &Path, policy: &Policy, swept: &mut Swept) -> Result<()> {
         let Ok(file) = self.fs().open(path, Access::ReadWrite) else { return Ok(()) };
         if !file.try_lock().unwrap_or(false) {
             return Ok(());
