@@ -20,9 +20,9 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{FileHandle, Fs, is_out_of_space};
+use super::fs::{Access, FileHandle, Fs, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
-use super::{Kind, Queue};
+use super::{Kind, Modes, Queue};
 use crate::domain::{Clock, Durability, MessageName};
 use crate::store::{At, Error, Result};
 
@@ -96,7 +96,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(None);
         }
         let path = self.spool.root().join(layout::MOVES_FILE);
-        let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
+        let file = match self.fs().open(&path, Access::ReadWrite) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // It is the spool's, whichever queue's receiver makes it, and the umask must not keep its group out.
+                let mode = Modes::of_dir(self.spool.inherited_mode() | self.modes.dir).file;
+                let file = self.fs().open_or_create(&path, mode).at("open", &path)?;
+                if mode & 0o066 != 0 {
+                    // Somebody else may have made it this moment, with the same mode.
+                    let _ = file.set_mode(mode);
+                }
+                file
+            }
+            other => other.at("open", &path)?,
+        };
         file.lock().at("lock", &path)?;
         Ok(Some(file))
     }
