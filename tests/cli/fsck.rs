@@ -26,7 +26,7 @@ struct Damage {
 const ALL: &[&str] = &["one", "two", "three"];
 
 /// Three deliverable messages, one that is claimed for long, and one that is delayed for long.
-fn whole() -> Spool {
+pub(crate) fn whole() -> Spool {
     let spool = Spool::new();
     for body in ["claimed", "one", "two", "three"] {
         spool.put("q", body);
@@ -36,17 +36,17 @@ fn whole() -> Spool {
     spool
 }
 
-fn ready(spool: &Spool, at: usize) -> PathBuf {
+pub(crate) fn ready(spool: &Spool, at: usize) -> PathBuf {
     spool.files_in("q", "ready").remove(at)
 }
 
-fn flip_last(path: &Path) {
+pub(crate) fn flip_last(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     fs::write(path, bytes).unwrap();
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
@@ -72,7 +72,7 @@ fn grow_old(path: &Path) {
 }
 
 /// All that can be known of a directory: names, what stands behind them, and every byte.
-fn tree(dir: &Path) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
+pub(crate) fn tree(dir: &Path) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
     let entries = walkdir::WalkDir::new(dir).into_iter().map(Result::unwrap);
     let look = |entry: walkdir::DirEntry| {
         let (path, meta) = (entry.path().to_owned(), entry.metadata().unwrap());
@@ -89,7 +89,7 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, (String, Vec<u8>)> {
 }
 
 /// The findings and the summary.
-fn fsck(spool: &Spool, args: &[&str], status: i32) -> (Vec<Value>, Value) {
+pub(crate) fn fsck(spool: &Spool, args: &[&str], status: i32) -> (Vec<Value>, Value) {
     let args = [&["fsck", "--json"], args].concat();
     let mut said = spool.mq(&args).status(status).quiet().jsons();
     let summary = said.pop().unwrap();
@@ -98,7 +98,7 @@ fn fsck(spool: &Spool, args: &[&str], status: i32) -> (Vec<Value>, Value) {
     (said, summary)
 }
 
-fn words(findings: &[Value]) -> Vec<(String, String)> {
+pub(crate) fn words(findings: &[Value]) -> Vec<(String, String)> {
     let word = |finding: &Value, member: &str| finding[member].as_str().unwrap().to_owned();
     let mut words: Vec<_> =
         findings.iter().map(|finding| (word(finding, "finding"), word(finding, "outcome"))).collect();

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use mq::domain::{NewMessage, Policy, Visibility};
+use mq::domain::{Clock as _, ManualClock, NewMessage, Policy, SystemClock, Visibility};
+use mq::store::spool::fs::RealFs;
 use mq::store::spool::fsck::{Finding, FindingKind, Repair, Summary};
 use mq::store::spool::{Order, Spool};
 use mq::store::{ClaimRequest, Error, Store};
@@ -254,5 +255,22 @@ fn i9_a_repair_and_a_receiver_do_not_wait_for_each_other() {
                 f.fsck(true);
             }
         });
+    });
+}
+
+/// A message that was put in the future: the clock has been set back since. One finding, however many there are.
+#[test]
+fn a_clock_that_was_set_back_is_told_once_a_queue() {
+    in_both_orders(|f| {
+        let ahead = SystemClock.now().plus(secs(3600));
+        let spool = Spool::open_with(f.dir.path(), RealFs, ManualClock::at(ahead)).unwrap().with_order(f.order);
+        for body in ["a", "b", "c"] {
+            spool.put(&q(), &NewMessage::default(), &mut body.as_bytes()).unwrap();
+        }
+        for repair in [false, true] {
+            let (found, _) = f.fsck(repair);
+            assert_eq!(kinds(&found), [(FindingKind::Clock, Repair::ByHand)], "{found:?}");
+        }
+        assert_eq!(f.drain("q"), ["a", "b", "c"]);
     });
 }

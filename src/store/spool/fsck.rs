@@ -67,7 +67,11 @@ impl<F: Fs, C: Clock> Spool<F, C> {
     /// Whether `dir` is a queue, or what is left of one: an accident can take the counter, but hardly all the rest.
     fn is_queue(&self, dir: &Path) -> bool {
         let layout = Layout::new(dir.to_owned());
-        let is_there = |path: &Path| self.fs.status(path).is_ok();
+        // What cannot be looked at may be there.
+        let is_there = |path: &Path| match self.fs.status(path) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        };
         let parts = [layout.tmp(), layout.ready(), layout.claimed()];
         self.fs.status(dir).is_ok_and(|status| status.kind == Kind::Dir)
             && (is_there(&layout.state()) || parts.iter().all(|part| is_there(part)))
@@ -309,6 +313,11 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         let mut at = QueueCheck::new(queue, status);
         if self.is_elsewhere(&at, &dir, status) {
             return;
+        }
+        if let Err(error) = spool.fs.status(&at.queue.layout.state())
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return self.unreadable(&at, &dir, &error);
         }
         self.look_at_parts(&mut at);
         self.look_at_counter(&at);
