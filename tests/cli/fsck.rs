@@ -51,7 +51,7 @@ pub(crate) fn set_mode(path: &Path, mode: u32) {
 }
 
 /// The name of a message with a part of it replaced.
-fn renamed(path: &Path, part: usize, by: &str) -> PathBuf {
+pub(crate) fn renamed(path: &Path, part: usize, by: &str) -> PathBuf {
     let name = path.file_name().unwrap().to_str().unwrap();
     let mut parts: Vec<&str> = name.split('.').collect();
     parts[part] = by;

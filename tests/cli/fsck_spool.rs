@@ -2,12 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
-use crate::fsck::{flip_last, fsck, ready, set_mode, tree, whole, words};
-use crate::support::{Spool, can_be_nobody, lines_of, mq_as_nobody, run};
+use crate::fsck::{flip_last, fsck, ready, renamed, set_mode, tree, whole, words};
+use crate::support::{Spool, can_be_nobody, lines_of, mq_as_nobody, run, until};
 
 fn told(word: &str, outcome: &str) -> Vec<(String, String)> {
     vec![(word.to_owned(), outcome.to_owned())]
@@ -185,7 +185,7 @@ fn i1_a_repair_that_is_killed_is_finished_by_the_next() {
                 0 => flip_last(path),
                 1 => fs::rename(path, spool.queue_dir("q").join("ready").join(name)).unwrap(),
                 2 => fs::rename(path, spool.queue_dir("q").join("claimed").join(at.to_string())).unwrap(),
-                3 => drop(fs::copy(path, path.to_str().unwrap().replace(".0", ".1"))),
+                3 => drop(fs::copy(path, renamed(path, 3, "1"))),
                 _ => {}
             }
         }
@@ -202,4 +202,34 @@ fn i1_a_repair_that_is_killed_is_finished_by_the_next() {
         bodies.sort_unstable();
         assert_eq!(bodies, (0..300).filter(|n| n % 6 != 0).collect::<Vec<_>>());
     }
+}
+
+/// Claims that have ended, delayed messages that are due and held ones whose holders are gone are the sweep's, and
+/// what is being written is its writer's.
+#[test]
+fn i7_what_happens_in_passing_is_no_finding() {
+    let spool = whole();
+    for part in ["claimed", "delayed"] {
+        let path = spool.files_in("q", part).remove(0);
+        let dir = path.parent().unwrap();
+        fs::rename(dir, dir.with_file_name("1")).unwrap();
+    }
+    let path = ready(&spool, 0);
+    let held = spool.queue_dir("q").join("claimed/held").join(path.file_name().unwrap());
+    fs::rename(&path, renamed(&held, 3, "1")).unwrap();
+    let mut writer = spool.start(&["put", "q"]);
+    writer.say("slow");
+    let tmp = spool.queue_dir("q").join("tmp");
+    until("the writer has begun", || fs::read_dir(&tmp).unwrap().count() == 1);
+    let temporary = fs::read_dir(&tmp).unwrap().next().unwrap().unwrap().path();
+    File::open(temporary).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let before = tree(&spool.root());
+    for args in [&[][..], &["--repair"]] {
+        let (_, summary) = fsck(&spool, args, 0);
+        assert_eq!((&summary["messages"], &summary["temporaries"]), (&5.into(), &1.into()));
+    }
+    assert_eq!(tree(&spool.root()), before);
+    writer.finish().ok();
+    spool.mq(&["get", "q", "--count", "all", "--lines", "--delete"]).ok();
+    assert_eq!(spool.stat("q")["ready"], 0);
 }
