@@ -209,6 +209,19 @@ fn i2_a_damaged_message_under_a_claim_is_left_to_it() {
 }
 
 #[test]
+fn i1_a_copy_that_is_whole_stays_beside_a_damaged_message() {
+    let spool = whole();
+    let path = spool.files_in("q", "claimed").remove(0);
+    let leaf = ready(&spool, 0).parent().unwrap().to_owned();
+    fs::copy(&path, renamed(&leaf.join(path.file_name().unwrap()), 3, "0")).unwrap();
+    flip_last(&path);
+    let (found, _) = fsck(&spool, &["--repair"], 1);
+    let left = |word: &str| (word.to_owned(), "by-hand".to_owned());
+    assert_eq!(words(&found), [left("copy"), left("damaged")]);
+    assert_eq!(spool.bodies("q"), ["claimed", "one", "two", "three"]);
+}
+
+#[test]
 fn i1_messages_in_the_wrong_place_are_brought_where_receivers_find_them() {
     let damage = |name, harm, delivered| Damage { name, harm, finds: MISPLACED, delivered, set_aside: 0 };
     run_all(&[

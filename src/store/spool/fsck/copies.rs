@@ -140,7 +140,8 @@ impl<'a, F: Fs, C: Clock> Check<'a, '_, F, C> {
         let checks = self.checks_of(&there)?;
         let worth = |(named, _): &(Named, Status)| {
             let is_live = checks.get(&named.queue).is_some_and(|at| self.is_live(at, named.state, &named.path));
-            (named.name.deliveries, is_live, named.state == State::Ready, named.path.clone())
+            let is_whole = self.is_whole(&named.path, named.name.id);
+            (is_whole, named.name.deliveries, is_live, named.state == State::Ready, named.path.clone())
         };
         there.sort_by_cached_key(worth);
         let Some((keep, kept)) = there.pop() else { return Ok(()) };
@@ -207,7 +208,7 @@ impl<'a, F: Fs, C: Clock> Check<'a, '_, F, C> {
         });
     }
 
-    /// Two files with one message: the one that has been delivered more often stays.
+    /// Two files with one message: the one that has been delivered more often stays, if it is whole.
     fn look_at_copy(&mut self, at: &QueueCheck<'_, F, C>, keep: &Named, other: &Named) {
         let what = format!("is another file with the message {}", keep.path.display());
         self.look_at_extra(at, FindingKind::Copy, what, keep, other);

@@ -104,7 +104,7 @@ impl Finding {
 pub struct Summary {
     /// How many queues.
     pub queues: u64,
-    /// How many messages that are whole.
+    /// How many messages, in whatever state.
     pub messages: u64,
     /// How many messages lie in quarantine, which is no finding.
     pub set_aside: u64,

@@ -110,6 +110,10 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         })
     }
 
+    pub(super) fn is_whole(&self, path: &Path, id: MessageId) -> bool {
+        matches!(self.verify(path, Some(id)), Some(Verdict::Whole(_)))
+    }
+
     /// Whether `path` still is the file that was looked at.
     fn is_same(&self, path: &Path, status: Status) -> bool {
         let now = self.spool.fs.status(path);
