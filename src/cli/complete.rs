@@ -67,7 +67,7 @@ pub(super) fn with_queues(command: Command) -> Command {
             // Elsewhere --from and --to are formats.
             let is_move = verb.get_name() == "move";
             verb.mut_args(|arg| match arg.get_id().as_str() {
-                "queue" | "reply_to" => arg.add(ArgValueCompleter::new(queues)),
+                "queue" | "queues" | "reply_to" => arg.add(ArgValueCompleter::new(queues)),
                 "from" | "to" if is_move => arg.add(ArgValueCompleter::new(queues)),
                 "settings" => arg.add(ArgValueCompleter::new(settings)),
                 "from" | "to" => arg.add(ArgValueCandidates::new(formats)),

@@ -13,7 +13,8 @@ use crate::store;
 
 /// Done.
 pub(super) const DONE: u8 = 0;
-/// Nothing there: the queue is empty, the wait timed out, nothing matched.
+/// Nothing there: the queue is empty, the wait timed out, nothing matched. As diff(1) says it, of fsck: something is
+/// not as it should be.
 pub(super) const NOTHING: u8 = 1;
 /// The command line makes no sense.
 pub(super) const USAGE: u8 = 2;
@@ -37,7 +38,7 @@ pub(super) const CONFIG: u8 = 78;
 /// What each means, for the manual.
 pub(super) const TABLE: [(u8, &str); 11] = [
     (DONE, "Done"),
-    (NOTHING, "Nothing there: the queue is empty, the wait timed out, or nothing matched"),
+    (NOTHING, "Nothing there: the queue is empty, the wait timed out, or nothing matched; of fsck: something is wrong"),
     (USAGE, "Usage: the command line makes no sense, or asks for what is not allowed"),
     (DATA, "Data cannot be decoded, converted or framed; the message stays queued"),
     (NOT_FOUND, "No such queue or message, or a stale receipt"),

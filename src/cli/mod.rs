@@ -79,7 +79,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>) -> u8 {
     };
     match ran {
         Ok(Outcome::Done) => exit::DONE,
-        Ok(Outcome::Nothing) => exit::NOTHING,
+        Ok(Outcome::Nothing | Outcome::Found) => exit::NOTHING,
         Ok(Outcome::Command(status)) => status,
         Ok(Outcome::Failed(errors)) => {
             // The first one is the answer; all of them are told.

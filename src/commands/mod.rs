@@ -25,6 +25,7 @@ pub(crate) mod envelope;
 mod extend;
 mod feed;
 mod frames;
+mod fsck;
 mod get;
 mod list;
 mod move_all;
@@ -48,6 +49,8 @@ pub(crate) enum Outcome {
     Done,
     /// There was nothing: an empty queue, a wait that timed out.
     Nothing,
+    /// What was looked at is not as it should be.
+    Found,
     /// A command ran and said this.
     Command(u8),
     /// Some of what was asked for failed, the rest is done.
@@ -129,6 +132,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb::<pause::ResumeArgs>("resume", "Let receivers of a paused queue go on"),
     verb::<purge::PurgeArgs>("purge", "Delete every message of a queue"),
     verb::<move_all::MoveArgs>("move", "Move the messages of a queue to another"),
+    verb::<fsck::FsckArgs>("fsck", "Explain what is wrong with the spool, and mend it"),
     verb::<convert::ConvertArgs>("convert", "Convert a document from stdin to stdout"),
 ];
 
@@ -161,6 +165,11 @@ fn confirmed(yes: bool, question: &str) -> Result<bool> {
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A name in one line that plays no tricks on a terminal.
+fn visible(name: &str) -> String {
+    if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
 }
 
 /// Reads a duration option.

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::streams::{Stdout, StdoutError};
-use super::{Context, Outcome, VerbArgs};
+use super::{Context, Outcome, VerbArgs, visible};
 use crate::domain::units::format_duration;
 use crate::domain::{Clock as _, Policy, QueueName, SystemClock, UnixMillis};
 use crate::store::{AGE_LIMITS_S, DELIVERY_LIMITS, Error, Stat, Store as _};
@@ -132,11 +132,6 @@ fn in_words(text: &mut String, queue: &QueueName, stat: &Stat, now: UnixMillis) 
         shape(text, stat)?;
     }
     Ok(())
-}
-
-/// A name in one line that plays no tricks on a terminal.
-fn visible(name: &str) -> String {
-    if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
 }
 
 fn policy_words(policy: &Policy) -> String {

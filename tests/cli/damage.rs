@@ -143,3 +143,15 @@ fn i3_damage_in_the_delivery_log_does_no_harm_to_the_message() {
     fs::write(&path, bytes).unwrap();
     spool.mq(&["get", "q", "--", "cat"]).ok().wrote("x");
 }
+
+#[test]
+fn i3_i9_a_damaged_message_whose_place_in_quarantine_is_taken_gets_another() {
+    let (spool, path) = damaged("a body", |_| {});
+    let name = path.file_name().unwrap().to_str().unwrap().strip_suffix("0").unwrap().to_owned() + "1";
+    let taken = spool.queue_dir("q").join("corrupt").join(name);
+    fs::write(&taken, "of another time").unwrap();
+    flip(&path, 140);
+    spool.mq(&["get", "q"]).ok().wrote("next").says("corrupt/");
+    assert_eq!(spool.count("q", "corrupt"), 2);
+    assert_eq!(fs::read(taken).unwrap(), b"of another time");
+}

@@ -13,6 +13,8 @@ mod damage;
 mod delete;
 mod drop_queue;
 mod extend;
+mod fsck;
+mod fsck_spool;
 mod get;
 mod get_command;
 mod get_delivery;

@@ -515,7 +515,8 @@ pub(crate) fn mq_as_nobody(spool: &Spool, args: &[&str]) -> Ran {
     use std::os::unix::fs::PermissionsExt as _;
     let program = spool.path("mq-for-nobody");
     if !program.exists() {
-        fs::copy(mq_program(), &program).unwrap();
+        // Not by this process: another test's child would inherit the file open for writing, and it could not be run.
+        assert!(Command::new("cp").arg(mq_program()).arg(&program).status().unwrap().success());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(spool.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }

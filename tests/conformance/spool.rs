@@ -195,3 +195,18 @@ fn i1_i9_many_at_once_lose_nothing_and_see_no_failure() {
         assert_eq!(b.stat().messages(), 0);
     });
 }
+
+/// In a spool of a group everybody has to take the lock of the moves, whoever made it under whatever umask.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own files.
+fn the_lock_of_the_moves_is_the_groups() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = super::bench::scratch();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o2770)).unwrap();
+    let spool = mq::store::spool::Spool::open(dir.path()).unwrap().with_order(Order::Classical);
+    spool.create_queue(&q(), &Policy::default(), Some(0o700)).unwrap();
+    spool.put(&q(), &NewMessage::default(), &mut "x".as_bytes()).unwrap();
+    assert_eq!(spool.claim(&q(), &TIMED).unwrap().deliveries.len(), 1);
+    let mode = std::fs::metadata(dir.path().join("lock")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+}

@@ -220,7 +220,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let Some((placed, file)) = taken else { return Ok(None) };
         match Opened::new(file).and_then(Opened::check) {
             Ok(checked) if checked.0.id != name.id => {
-                notices.push(self.quarantine(&placed, "it has another message's name", policy)?);
+                notices.extend(self.quarantine(&placed, "it has another message's name", policy)?);
                 Ok(None)
             }
             Ok(checked) if lifecycle::is_expired(checked.0.facts(deliveries), policy, now) => {
@@ -229,7 +229,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Ok(checked) => Ok(Some(self.deliver(checked, &placed, visibility))),
             Err(ReadError::Damaged(why)) => {
-                notices.push(self.quarantine(&placed, &why, policy)?);
+                notices.extend(self.quarantine(&placed, &why, policy)?);
                 Ok(None)
             }
             Err(ReadError::Io(error)) => Err(error).at("read", &placed.path),
@@ -337,15 +337,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    /// Sets a damaged message aside, with the reason beside it.
-    fn quarantine(&self, placed: &Placed, why: &str, policy: &Policy) -> Result<Notice> {
-        let (path, reason) = self.layout.quarantine(&placed.name);
-        self.transfer(&placed.name, &placed.path, &path, policy.durability)?;
-        // The reason is a courtesy: without it the message is set aside all the same.
-        if let Ok(file) = self.create_file(&reason) {
-            let _ = file.write_all_at(format!("{why}\n").as_bytes(), 0);
-        }
-        Ok(Notice::Quarantined { path, why: why.to_owned() })
+    /// Sets a damaged message aside; nothing if somebody else has it by now.
+    fn quarantine(&self, placed: &Placed, why: &str, policy: &Policy) -> Result<Option<Notice>> {
+        let path = self.set_aside(&placed.name, &placed.path, why, policy.durability)?;
+        Ok(path.map(|path| Notice::Quarantined { path, why: why.to_owned() }))
     }
 
     /// The directories of `claimed/` or `delayed/` that are named by a second, sorted.

@@ -171,6 +171,11 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether a file could not be opened because a symbolic link has its name.
+pub(crate) fn is_a_link(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
+}
+
 pub use super::fault::Fault;
 pub use real::RealFs;
 pub(crate) use real::followed;

@@ -12,6 +12,9 @@
 //! 4. `QUEUE/state`: taking sequence numbers. Nothing else is done under it, but for the first in a boot, who
 //!    gives numbers to what a power cut put back into `tmp/`.
 //!
+//! A repair by fsck has the lock of the spool's directory from its beginning on, before all of these; nobody else
+//! ever takes that one, so who repairs holds up only another repair.
+//!
 //! The others are only *tried*, never waited for, so they cannot take part in a deadlock: `QUEUE/sweep`
 //! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary. (The writer itself
 //! waits for its own temporary, which nobody but a sweeper that is about to remove it can have.)

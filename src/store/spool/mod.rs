@@ -9,6 +9,7 @@
 //! - `queues`: how queues are made and dropped;
 //! - `temporaries`: what writers left who died before they had published it;
 //! - `put`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
+//! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
 //! Invariants: all mutable state of a message is in its path, its bytes are written once; what is named in
@@ -39,6 +40,7 @@ mod claim;
 mod fault;
 mod finish;
 pub mod fs;
+pub mod fsck;
 mod layout;
 mod lock;
 mod look;
@@ -93,14 +95,24 @@ impl Spool {
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         Self::open_with(fs::followed(root.into()), RealFs, SystemClock)
     }
+
+    /// The spool at `root` for [`Spool::fsck`], which explains also what [`Spool::open`] refuses.
+    pub fn for_fsck(root: impl Into<PathBuf>) -> Self {
+        Self::unchecked(fs::followed(root.into()), RealFs, SystemClock)
+    }
 }
 
 impl<F: Fs, C: Clock> Spool<F, C> {
     /// As [`Spool::open`], on another file system or by another clock.
     pub fn open_with(root: impl Into<PathBuf>, fs: F, clock: C) -> Result<Self> {
-        let spool = Self { root: root.into(), fs, clock, names: OnceLock::new() };
+        let spool = Self::unchecked(root, fs, clock);
         spool.check_format()?;
         Ok(spool)
+    }
+
+    /// The spool at `root`, whatever its format file says: only [`Spool::fsck`] is to be asked of it.
+    pub fn unchecked(root: impl Into<PathBuf>, fs: F, clock: C) -> Self {
+        Self { root: root.into(), fs, clock, names: OnceLock::new() }
     }
 
     /// The same, with the order given instead of found out: for tests of the one that this machine's file
@@ -226,6 +238,12 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         // A directory that somebody made for a group says so itself.
         let mode = mode.unwrap_or_else(|| self.inherited_mode());
         self.make_dir_and_parents(&self.root, mode)?;
+        self.write_format(mode)?;
+        self.check_format().map(|_| ())
+    }
+
+    /// Makes and writes the format file unless it is written, and returns it locked.
+    fn write_format(&self, mode: u32) -> Result<F::File> {
         let path = self.root.join(layout::FORMAT_FILE);
         let modes = Modes::of_dir(mode);
         let mut file = self.fs.open_or_create(&path, modes.file).at("create", &path)?;
@@ -238,8 +256,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             file.sync().at("sync", &path)?;
             self.fs.sync_dir(&self.root).at("sync", &self.root)?;
         }
-        drop(file);
-        self.check_format().map(|_| ())
+        Ok(file)
     }
 
     fn make_dir_and_parents(&self, dir: &Path, mode: u32) -> Result<()> {

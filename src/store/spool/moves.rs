@@ -20,9 +20,9 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{FileHandle, Fs, is_out_of_space};
+use super::fs::{Access, FileHandle, Fs, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
-use super::{Kind, Order, Queue};
+use super::{Kind, Modes, Order, Queue};
 use crate::domain::{Clock, Durability, MessageName};
 use crate::store::{At, Error, Result};
 
@@ -98,7 +98,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(None);
         }
         let path = self.spool.root().join(layout::MOVES_FILE);
-        let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
+        let file = match self.fs().open(&path, Access::ReadWrite) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                // It is the spool's, whichever queue's receiver makes it, and the umask must not keep its group out.
+                let mode = Modes::of_dir(self.spool.inherited_mode() | self.modes.dir).file;
+                let file = self.fs().open_or_create(&path, mode).at("open", &path)?;
+                if mode & 0o066 != 0 {
+                    // Somebody else may have made it this moment, with the same mode.
+                    let _ = file.set_mode(mode);
+                }
+                file
+            }
+            other => other.at("open", &path)?,
+        };
         file.lock().at("lock", &path)?;
         Ok(Some(file))
     }
@@ -236,9 +248,40 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    /// Removes every name of a message but `keep`: what a mover left that died between link and unlink.
-    fn remove_other_names(&self, name: &MessageName, keep: &Path, links: u64) -> Result<()> {
+    /// Moves a message to `corrupt/`, with the reason beside it, and returns its path there; nothing if it was gone.
+    pub(super) fn set_aside(
+        &self,
+        name: &MessageName,
+        from: &Path,
+        why: &str,
+        durability: Durability,
+    ) -> Result<Option<PathBuf>> {
+        let mut name_there = *name;
+        loop {
+            let (path, reason) = self.layout.quarantine(&name_there);
+            match self.transfer(name, from, &path, durability) {
+                Ok(Moved::Yes) => {
+                    // The reason is a courtesy: without it the message is set aside all the same.
+                    if let Ok(file) = self.create_file(&reason) {
+                        let _ = file.write_all_at(format!("{why}\n").as_bytes(), 0);
+                    }
+                    return Ok(Some(path));
+                }
+                Ok(Moved::Gone) => return Ok(None),
+                // A copy of it lies there already: neither is to be lost, so this one gets a number of its own.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    name_there.seq = self.take_seq()?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Removes every name of a message but `keep`: what a mover left that died between link and unlink. The caller has
+    /// the lock of the moves. A copy of the message is another file, and stays.
+    pub(super) fn remove_other_names(&self, name: &MessageName, keep: &Path, links: u64) -> Result<()> {
         let mut others = Vec::new();
+        let kept = self.fs().status(keep).at("read", keep)?;
         let leaf = self.layout.leaf(name.priority, name.seq);
         // Where it most likely is; and, when the move was to another queue, wherever it is.
         let near = [leaf, self.layout.claimed(), self.layout.delayed()];
@@ -248,6 +291,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             let walked = self.fs().walk(dir, &mut |path, status| {
                 let same = path.file_name().and_then(parse_name).is_some_and(|other| other.id == name.id);
+                let same = same && (status.device, status.inode) == (kept.device, kept.inode);
                 if same && status.kind == Kind::File && path != keep && !others.iter().any(|other| other == path) {
                     others.push(path.to_owned());
                 }

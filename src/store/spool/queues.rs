@@ -20,7 +20,7 @@ use crate::store::{At, Error, Result};
 
 impl<F: Fs, C: Clock> Spool<F, C> {
     /// The lock under which queues are made and dropped: first in the order of `lock`.
-    fn lock_queues(&self) -> Result<F::File> {
+    pub(super) fn lock_queues(&self) -> Result<F::File> {
         let path = self.root.join(layout::FORMAT_FILE);
         let file = self.fs.open(&path, Access::ReadWrite).at("open", &path)?;
         file.lock().at("lock", &path)?;
@@ -98,7 +98,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// Puts in order what makers and droppers of queues left behind when they died. Best effort; the caller has
     /// the lock.
-    fn clear_away(&self) {
+    pub(super) fn clear_away(&self) {
         let mut left = Vec::new();
         let _ = self.fs.scan(&self.root, &mut |name, kind| {
             if let (Kind::Dir, Some(name)) = (kind, name.to_str()) {

@@ -76,6 +76,34 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(file)
     }
 
+    /// The lowest number that the counter can give next; `None` if it is not what a put has written.
+    pub(super) fn next_number(&self) -> Result<Option<u64>> {
+        let path = self.layout.state();
+        let file = self.fs().open(&path, super::Access::Read).at("open", &path)?;
+        let boot = self.fs().boot_id().at("read the boot id for", &path)?;
+        let mut next = None;
+        // A look takes no lock: one that meets a write half way looks again.
+        for _ in 0..3 {
+            let mut bytes = [0; STATE_LEN];
+            let got = file.read_at(&mut bytes, 0).at("read", &path)?;
+            next = decode(&bytes[..got]).map(|(written_in, next)| {
+                if written_in == format!("{boot:36.36}") { next } else { next.saturating_add(JUMP) }
+            });
+            if next.is_some() {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
+    /// Makes the counter right again: what it gives next is above every number in the queue, and not below what it
+    /// would have given.
+    pub(super) fn mend_counter(&self) -> Result<()> {
+        let counter = self.open_counter()?;
+        let above = self.highest_seq()?.map_or(0, |highest| highest.saturating_add(1));
+        self.write_counter(&counter.file, &counter.boot, counter.next.max(above), true)
+    }
+
     /// Takes one number.
     pub(super) fn take_seq(&self) -> Result<Seq> {
         self.take_seqs(1).map(|block| Seq(block.first))
@@ -130,7 +158,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// The highest number that any message in the queue has.
-    fn highest_seq(&self) -> Result<Option<u64>> {
+    pub(super) fn highest_seq(&self) -> Result<Option<u64>> {
         let mut highest = None;
         let dir = self.layout.dir();
         self.fs()

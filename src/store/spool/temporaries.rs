@@ -122,6 +122,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(())
     }
 
+    /// Whether a temporary has not been written for so long that its writer has had the time to lock it.
+    pub(super) fn is_old(&self, path: &Path) -> bool {
+        self.fs().status(path).is_ok_and(|status| status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS)
+    }
+
+    /// Sweeps the one temporary at `path`, which is a file.
+    pub(super) fn sweep_this(&self, id: MessageId, path: &Path, policy: &Policy) -> Result<()> {
+        if self.spool.order() == Order::RollForward {
+            self.begin_boot()?;
+        }
+        let temporary = Temporary { id, path: path.to_owned(), kind: Kind::File };
+        self.sweep_temporary(&temporary, self.is_old(path), policy, &mut Swept::default())
+    }
+
     /// Publishes a dead writer's temporary if it is complete, and removes it if not.
     fn sweep_temporary(&self, temporary: &Temporary, is_old: bool, policy: &Policy, swept: &mut Swept) -> Result<()> {
         let is_classical = self.spool.order() == Order::Classical;

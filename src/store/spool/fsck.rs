@@ -1,0 +1,352 @@
+//! fsck: says what is wrong with a spool and what would be done about it, and, when told to, does it.
+//!
+//! What each part owns: `finding`, what there is to say; `parts`, the building of a queue; `messages`, the
+//! files in it; `copies`, messages that are there twice; this file, the spool itself and how a finding is told.
+//!
+//! Invariants:
+//!
+//! - One repairer at a time: it has the lock of the spool's own directory. That of the format file it takes only for a
+//!   moment where queues are made or dropped, since a receiver may need it to make a dead-letter queue.
+//! - A look changes nothing. It takes locks only for a moment: of what looks like litter, to know whether its maker
+//!   lives, and of the moves in the classical order, to know that no mover is at work.
+//! - A repair loses no message. It is a move, or the removal of what is proven dead, by the same means as the engine's
+//!   own, so it is safe among senders and receivers, keeps both durability orders, and can be killed at any point: what
+//!   is left is found again by the next one.
+//! - What lives is no finding. Names vanish and move while they are looked at, so a thing is told only if it is still
+//!   there at a second look.
+//! - What the sweep does in passing (claims that have ended, delayed messages that are due) is no finding.
+//! - Memory does not grow with the queue: directories are streamed, but for leaves, and copies are looked for in
+//!   passes over a bounded number of ids.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+pub use self::finding::{Finding, FindingKind, Repair, Summary};
+use self::parts::QueueCheck;
+use super::fs::{Access, FileHandle, Fs, Kind};
+use super::layout::{self, Layout};
+use super::{Queue, Spool};
+use crate::domain::{Clock, Durability, QueueName};
+use crate::store::{At, Error, Result};
+
+mod copies;
+mod finding;
+mod messages;
+mod parts;
+
+/// What is not ours is left to its owner.
+const NOT_OURS: &str = "move it away: it is not mq's, and is never touched";
+
+impl<F: Fs, C: Clock> Spool<F, C> {
+    /// Looks at the whole spool, or at `queues` alone if there are any, and tells `each` finding. With `repair` it mends
+    /// what it can, one repairer at a time.
+    ///
+    /// Works on what [`Spool::open`] refuses if it was made by [`Spool::unchecked`]; a version of the format that is
+    /// not known is told, and nothing else is looked at or touched.
+    ///
+    /// Errors: [`Error::NotASpool`], [`Error::NoSuchQueue`].
+    pub fn fsck(&self, queues: &[QueueName], repair: bool, each: &mut dyn FnMut(Finding)) -> Result<Summary> {
+        let names = self.names();
+        let summary = Summary {
+            queues: 0,
+            messages: 0,
+            set_aside: 0,
+            temporaries: 0,
+            found: 0,
+            repaired: 0,
+            order: self.order(),
+            names,
+        };
+        let mut check = Check { spool: self, repair, each, summary, device: 0 };
+        check.run(queues)?;
+        Ok(check.summary)
+    }
+
+    /// Whether `dir` is a queue, or what is left of one: an accident can take the counter, but hardly all the rest.
+    fn is_queue(&self, dir: &Path) -> bool {
+        let layout = Layout::new(dir.to_owned());
+        // What cannot be looked at may be there.
+        let is_there = |path: &Path| match self.fs.status(path) {
+            Ok(_) => true,
+            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+        };
+        let parts = [layout.tmp(), layout.ready(), layout.claimed()];
+        self.fs.status(dir).is_ok_and(|status| status.kind == Kind::Dir)
+            && (is_there(&layout.state()) || parts.iter().all(|part| is_there(part)))
+    }
+}
+
+/// One run over a spool.
+struct Check<'a, 'e, F: Fs, C: Clock> {
+    spool: &'a Spool<F, C>,
+    repair: bool,
+    each: &'e mut dyn FnMut(Finding),
+    summary: Summary,
+    /// The file system that the spool's own directory is in.
+    device: u64,
+}
+
+impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
+    fn run(&mut self, only: &[QueueName]) -> Result<()> {
+        let spool = self.spool;
+        match spool.fs.status(&spool.root) {
+            Ok(status) => self.device = status.device,
+            // No spool yet, which is nothing wrong.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return only.iter().try_for_each(|name| spool.queue(name).map(|_| ()));
+            }
+            Err(error) => return Err(error).at("read", &spool.root),
+        }
+        // One repairer at a time. On NFS a directory cannot be locked, and two of them do no harm.
+        let lock = if self.repair { Some(spool.fs.open_dir(&spool.root).at("open", &spool.root)?) } else { None };
+        let _ = lock.as_ref().map(FileHandle::lock);
+        if !self.look_at_format()? {
+            return Ok(());
+        }
+        let names = if only.is_empty() {
+            self.look_at_leftovers()?;
+            self.look_at_root()?
+        } else {
+            only.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        };
+        for name in &names {
+            match spool.queue(name) {
+                Ok(queue) => self.look_at_queue(queue),
+                // Dropped since it was listed.
+                Err(Error::NoSuchQueue { .. }) if only.is_empty() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.look_for_copies(&names)
+    }
+
+    /// Tells what a person has to see to.
+    fn tell(&mut self, finding: Finding) {
+        self.summary.found += 1;
+        (self.each)(finding);
+    }
+
+    /// Tells what can be repaired, and does it if that was asked for. `mend` returns whether it was still there.
+    fn mend(&mut self, mut finding: Finding, mend: impl FnOnce(&mut Self) -> Result<bool>) {
+        if !self.repair {
+            finding.repair = Repair::Would;
+            return self.tell(finding);
+        }
+        match mend(self) {
+            Ok(true) => {
+                finding.repair = Repair::Done;
+                self.summary.repaired += 1;
+            }
+            // Somebody else has mended it, or it was about to go.
+            Ok(false) => return,
+            Err(_) if finding.queue.as_ref().is_some_and(|queue| self.is_dropped(queue)) => return,
+            Err(error) => finding.repair = Repair::Failed(crate::store::chain(&error)),
+        }
+        self.tell(finding);
+    }
+
+    fn is_dropped(&self, queue: &QueueName) -> bool {
+        let status = self.spool.fs.status(&self.spool.root.join(queue.as_str()));
+        status.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Lets `act` move messages of `queue`: in the classical order under the lock of the moves, so that what `act` sees of
+    /// names stays so.
+    fn moving<T>(
+        queue: &Queue<'_, F, C>,
+        durability: Durability,
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<Option<T>> {
+        let mut outcome = None;
+        queue.sharing_syncs(durability, || {
+            outcome = Some(act()?);
+            Ok(())
+        })?;
+        Ok(outcome)
+    }
+
+    /// Whether the format file lets the rest be looked at.
+    fn look_at_format(&mut self) -> Result<bool> {
+        let spool = self.spool;
+        let path = spool.root.join(layout::FORMAT_FILE);
+        match spool.read_format() {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(Error::UnknownFormat { found, known, .. }) => {
+                let what = format!("says '{found}', and this mq knows '{known}'; nothing was looked at");
+                let remedy = "use the mq that wrote it; if none did, mend the file";
+                self.tell(Finding::new(FindingKind::FormatVersion, path, None, what, remedy));
+                return Ok(false);
+            }
+            Err(_) if spool.fs.status(&path).is_ok_and(|status| status.kind != Kind::File) => {
+                let what = "is not a regular file; nothing was looked at";
+                self.tell(Finding::new(FindingKind::WrongKind, path, None, what, "move it away"));
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        if !self.has_queues()? {
+            // Nothing, or nothing of ours.
+            return spool.check_format().map(|_| true);
+        }
+        let is_there = spool.fs.status(&path).is_ok();
+        let what = if is_there { "is empty, and there are queues" } else { "is missing, and there are queues" };
+        let remedy = format!("write '{}' into it", layout::FORMAT);
+        self.mend(Finding::new(FindingKind::FormatMissing, path, None, what, remedy), |_| {
+            spool.write_format(spool.inherited_mode()).map(|_| true)
+        });
+        Ok(true)
+    }
+
+    fn has_queues(&self) -> Result<bool> {
+        let mut has = false;
+        let root = &self.spool.root;
+        let scanned = self.spool.fs.scan(root, &mut |name, kind| {
+            has = kind == Kind::Dir && is_queue_name(name) && self.spool.is_queue(&root.join(name));
+            if has { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        scanned.at("read", root).map(|()| has)
+    }
+
+    /// Looks at the directories whose names say that a queue was being made or dropped. Whether those who did it are
+    /// dead, only the lock tells.
+    fn look_at_leftovers(&mut self) -> Result<()> {
+        let spool = self.spool;
+        let lock = if self.repair && spool.read_format()? {
+            spool.lock_queues()?
+        } else {
+            let Ok(format) = spool.fs.open(&spool.root.join(layout::FORMAT_FILE), Access::Read) else { return Ok(()) };
+            // Somebody is at it.
+            if !format.try_lock().unwrap_or(false) {
+                return Ok(());
+            }
+            format
+        };
+        let mut left: Vec<(PathBuf, &str, String)> = Vec::new();
+        let scanned = spool.fs.scan(&spool.root, &mut |name, kind| {
+            let Some(text) = name.to_str().filter(|_| kind == Kind::Dir) else { return ControlFlow::Continue(()) };
+            let path = spool.root.join(name);
+            if text.starts_with(layout::MAKING_PREFIX) {
+                left.push((path, "is a queue whose maker died before it was whole", "remove it".to_owned()));
+            } else if text.starts_with(layout::DROPPING_PREFIX) {
+                left.push((path, "is left of a queue that was dropped", "remove it".to_owned()));
+            } else if let Some(queue) = text.strip_prefix(layout::CHECKING_PREFIX) {
+                let remedy = format!("give the queue its name '{queue}' back");
+                left.push((path, "is a queue; who was about to drop it died", remedy));
+            }
+            ControlFlow::Continue(())
+        });
+        scanned.at("read", &spool.root)?;
+        left.sort();
+        for (path, what, remedy) in left {
+            let finding = Finding::new(FindingKind::Leftover, &path, None, what, remedy);
+            self.mend(finding, |_| {
+                spool.clear_away();
+                is_gone(&spool.fs, &path, "something else has the queue's name, or its files cannot be removed")
+            });
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    /// Looks at what lies in the spool's own directory, and returns the queues, sorted.
+    fn look_at_root(&mut self) -> Result<Vec<QueueName>> {
+        let spool = self.spool;
+        let mut queues: Vec<QueueName> = Vec::new();
+        let mut strays: Vec<(PathBuf, Kind)> = Vec::new();
+        let scanned = spool.fs.scan(&spool.root, &mut |name, kind| {
+            let path = spool.root.join(name);
+            let text = name.to_str().unwrap_or_default();
+            let is_leftover =
+                [layout::MAKING_PREFIX, layout::CHECKING_PREFIX, layout::DROPPING_PREFIX].map(|p| text.starts_with(p));
+            match kind {
+                Kind::File if layout::RESERVED.contains(&text) => {}
+                Kind::Dir if text == "lost+found" || is_leftover.contains(&true) => {}
+                Kind::Dir if is_queue_name(name) && spool.is_queue(&path) => queues.extend(text.parse()),
+                _ => strays.push((path, kind)),
+            }
+            ControlFlow::Continue(())
+        });
+        scanned.at("read", &spool.root)?;
+        strays.sort();
+        for (path, kind) in strays {
+            // Gone since: a queue that was being dropped, say.
+            if spool.fs.status(&path).is_ok() && !spool.is_queue(&path) {
+                let what = stray_words(kind, "the spool");
+                self.tell(Finding::new(FindingKind::Stray, path, None, what, NOT_OURS));
+            }
+        }
+        self.look_at_shared_files();
+        queues.sort();
+        Ok(queues)
+    }
+
+    /// In a spool of a group, everybody has to be able to take the spool's own locks.
+    fn look_at_shared_files(&mut self) {
+        const SHARED: u32 = 0o2020;
+        let spool = self.spool;
+        let mode = spool.inherited_mode();
+        if mode & SHARED != SHARED {
+            return;
+        }
+        for path in layout::RESERVED.map(|name| spool.root.join(name)) {
+            let Ok(status) = spool.fs.status(&path) else { continue };
+            if status.mode & 0o060 != 0o060 {
+                let wanted = mode & 0o666;
+                let what = format!("has mode {:04o}, and the group of the spool has to lock it", status.mode);
+                let finding = Finding::new(FindingKind::WrongMode, &path, None, what, format!("set mode {wanted:04o}"));
+                self.mend(finding, |check| check.set_mode(&path, Kind::File, wanted));
+            }
+        }
+    }
+
+    fn look_at_queue(&mut self, queue: Queue<'_, F, C>) {
+        let spool = self.spool;
+        let dir = queue.layout.dir().to_owned();
+        let Ok(status) = spool.fs.status(&dir) else { return };
+        self.summary.queues += 1;
+        // No sweeper is needed meanwhile. Who sweeps all the same does no harm, so this is not waited for.
+        let sweep = self.repair.then(|| spool.fs.open(&queue.layout.sweep(), Access::ReadWrite).ok()).flatten();
+        let _ = sweep.as_ref().map(FileHandle::try_lock);
+        let mut at = QueueCheck::new(queue, status);
+        if self.is_elsewhere(&at, &dir, status) {
+            return;
+        }
+        if let Err(error) = spool.fs.status(&at.queue.layout.state())
+            && error.kind() == io::ErrorKind::PermissionDenied
+        {
+            return self.unreadable(&at, &dir, &error);
+        }
+        self.look_at_parts(&mut at);
+        self.look_at_counter(&at);
+        self.look_at_temporaries(&at);
+        self.look_at_tree(&mut at);
+        self.look_at_clock(&at);
+    }
+}
+
+/// Whether it is not there any more; if it is, `why` says what may keep it.
+fn is_gone<F: Fs>(fs: &F, path: &Path, why: &'static str) -> Result<bool> {
+    match fs.status(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(error).at("remove", path),
+        Ok(_) => Err(io::Error::other(why)).at("remove", path),
+    }
+}
+
+fn is_queue_name(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_str().and_then(|name| name.parse::<QueueName>().ok());
+    name.is_some_and(|name| !layout::RESERVED.contains(&name.as_str()))
+}
+
+/// What is said of something that does not belong.
+fn stray_words(kind: Kind, whose: &str) -> String {
+    let thing = match kind {
+        Kind::File => "a file",
+        Kind::Dir => "a directory",
+        Kind::Other => "a symbolic link or special file, which is not followed or opened, and",
+    };
+    format!("is {thing} that is no part of {whose}")
+}

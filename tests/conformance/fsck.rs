@@ -1,0 +1,276 @@
+//! fsck in both orders, and among senders and receivers: what lives is none of its business.
+
+#![allow(clippy::disallowed_methods)] // The tests' own files.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use mq::domain::{Clock as _, ManualClock, NewMessage, Policy, SystemClock, Visibility};
+use mq::store::spool::fs::RealFs;
+use mq::store::spool::fsck::{Finding, FindingKind, Repair, Summary};
+use mq::store::spool::{Order, Spool};
+use mq::store::{ClaimRequest, Error, Store};
+use tempfile::TempDir;
+
+use super::bench::{name, q, scratch, secs, text, with_delay};
+
+const ALL: ClaimRequest = ClaimRequest { visibility: Visibility::Timed(None), most: 100 };
+
+struct Fixture {
+    dir: TempDir,
+    order: Order,
+}
+
+impl Fixture {
+    fn new(order: Order) -> Self {
+        let fixture = Self { dir: scratch(), order };
+        fixture.open().create_queue(&q(), &Policy::default(), None).unwrap();
+        fixture
+    }
+
+    fn open(&self) -> Spool {
+        Spool::open(self.dir.path()).unwrap().with_order(self.order)
+    }
+
+    fn fsck(&self, repair: bool) -> (Vec<Finding>, Summary) {
+        let mut found = Vec::new();
+        let summary = self.open().fsck(&[], repair, &mut |finding| found.push(finding)).unwrap();
+        assert_eq!((summary.found, summary.order), (found.len() as u64, self.order));
+        (found, summary)
+    }
+
+    /// The message files in a part of a queue, sorted.
+    fn files(&self, part: &str) -> Vec<PathBuf> {
+        let walk = walkdir::WalkDir::new(self.dir.path().join(part)).sort_by_file_name().into_iter();
+        walk.map(Result::unwrap).filter(|e| e.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
+    }
+
+    fn put(&self, queue: &str, body: &str) {
+        self.open().put(&name(queue), &NewMessage::default(), &mut body.as_bytes()).unwrap();
+    }
+
+    fn drain(&self, queue: &str) -> Vec<String> {
+        let mut claims = self.open().claim(&name(queue), &ALL).unwrap();
+        assert_eq!(claims.notices, []);
+        claims.deliveries.iter_mut().map(text).collect()
+    }
+}
+
+fn in_both_orders(test: impl Fn(&Fixture)) {
+    for order in [Order::RollForward, Order::Classical] {
+        test(&Fixture::new(order));
+    }
+}
+
+fn kinds(found: &[Finding]) -> Vec<(FindingKind, Repair)> {
+    found.iter().map(|finding| (finding.kind, finding.repair.clone())).collect()
+}
+
+/// The message's name with another delivery count.
+fn counted(path: &Path, deliveries: u32) -> String {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    format!("{}.{deliveries}", name.rsplit_once('.').unwrap().0)
+}
+
+/// What a mover leaves that dies between its link and its unlink.
+#[test]
+fn i2_a_message_with_two_names_loses_one() {
+    in_both_orders(|f| {
+        f.put("q", "a");
+        f.put("q", "b");
+        let path = f.files("q/ready").remove(0);
+        let until = f.dir.path().join("q/claimed/4000000000");
+        std::fs::create_dir(&until).unwrap();
+        std::fs::set_permissions(&until, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        std::fs::hard_link(&path, until.join(counted(&path, 1))).unwrap();
+        let (found, _) = f.fsck(false);
+        assert_eq!(kinds(&found), [(FindingKind::TwoNames, Repair::Would)], "{found:?}");
+        assert_eq!(found[0].path, path, "the claim stays");
+        assert_eq!(kinds(&f.fsck(true).0), [(FindingKind::TwoNames, Repair::Done)]);
+        assert!(!path.exists() && until.join(counted(&path, 1)).exists());
+        let (found, summary) = f.fsck(false);
+        assert_eq!((found, summary.messages), (Vec::new(), 2));
+        assert_eq!(summary.set_aside, u64::from(f.order == Order::RollForward));
+        assert_eq!(f.drain("q"), ["b"]);
+    });
+}
+
+#[test]
+fn i2_a_message_with_a_name_in_two_queues_loses_one() {
+    in_both_orders(|f| {
+        f.open().create_queue(&name("p"), &Policy::default(), None).unwrap();
+        f.put("p", "p");
+        f.put("q", "a");
+        let path = f.files("q/ready").remove(0);
+        let leaf = f.files("p/ready").remove(0).parent().unwrap().to_owned();
+        let there = counted(&path, 0).replacen("0000000000000000", "0000000000000001", 1);
+        std::fs::hard_link(&path, leaf.join(there)).unwrap();
+        // The counter of p would have been raised before.
+        f.put("p", "later");
+        let (found, _) = f.fsck(true);
+        assert!(found.iter().any(|finding| finding.kind == FindingKind::TwoNames), "{found:?}");
+        let mut bodies = [f.drain("p"), f.drain("q")].concat();
+        bodies.sort();
+        assert_eq!(bodies, ["a", "later", "p"]);
+    });
+}
+
+/// A move takes a message's other names away, and not what somebody has copied.
+#[test]
+fn i1_a_copy_in_another_queue_is_not_taken_for_a_second_name() {
+    in_both_orders(|f| {
+        f.open().create_queue(&name("p"), &Policy::default(), None).unwrap();
+        f.put("p", "p");
+        f.put("q", "a");
+        let path = f.files("q/ready").remove(0);
+        let leaf = f.files("p/ready").remove(0).parent().unwrap().to_owned();
+        std::fs::copy(&path, leaf.join(path.file_name().unwrap())).unwrap();
+        std::fs::hard_link(&path, f.dir.path().join("a user's own")).unwrap();
+        assert_eq!(f.drain("q"), ["a"]);
+        let mut bodies = f.drain("p");
+        bodies.sort();
+        assert_eq!(bodies, ["a", "p"], "they have one number, and may be of one millisecond");
+    });
+}
+
+/// Who receives from `from`, and lets go of some, until it is told to stop and there is nothing left.
+fn receive(store: &Spool, request: &ClaimRequest, is_over: &AtomicBool, begun: Instant) -> usize {
+    let (mut finished, mut round) = (0, 0);
+    loop {
+        let over = is_over.load(Ordering::SeqCst) || begun.elapsed() > secs(60);
+        let claims = store.claim(&q(), request).unwrap();
+        assert_eq!(claims.notices, []);
+        if claims.deliveries.is_empty() && over {
+            return finished;
+        }
+        for delivery in claims.deliveries {
+            let receipts = [delivery.receipt];
+            round += 1;
+            match round % 5 {
+                0 => store.release(&receipts, secs(0)).remove(0).unwrap(),
+                1 if delivery.hold.is_none() => drop(store.extend(&receipts, secs(90)).remove(0).unwrap()),
+                _ => {}
+            }
+            if round % 5 != 0 {
+                store.delete(&receipts).remove(0).unwrap();
+                finished += 1;
+            }
+        }
+    }
+}
+
+/// Senders, receivers, and people who make and drop queues, while one fsck after the other looks and mends: it finds
+/// nothing, and every message is delivered.
+#[test]
+fn i1_i2_what_lives_is_no_finding_and_is_not_disturbed() {
+    const PUTS: usize = 400;
+    in_both_orders(|f| {
+        let (sent, is_over, begun) = (AtomicBool::new(false), AtomicBool::new(false), Instant::now());
+        let (sent, is_over) = (&sent, &is_over);
+        std::thread::scope(|threads| {
+            let fsck = [false, true].map(|repair| {
+                threads.spawn(move || {
+                    let mut runs = 0;
+                    while !is_over.load(Ordering::SeqCst) {
+                        let (found, _) = f.fsck(repair);
+                        assert_eq!(found, [], "repair: {repair}");
+                        runs += 1;
+                    }
+                    runs
+                })
+            });
+            let maker = threads.spawn(move || {
+                let store = f.open();
+                while !sent.load(Ordering::SeqCst) {
+                    store.create_queue(&name("short"), &Policy::default(), Some(0o2770)).unwrap();
+                    store.put(&name("short"), &NewMessage::default(), &mut "x".as_bytes()).unwrap();
+                    assert!(matches!(store.drop_queue(&name("short"), false), Err(Error::QueueNotEmpty { .. })));
+                    store.change_policy(&name("short"), &mut |policy| policy.apply("delay=1s")).unwrap();
+                    store.drop_queue(&name("short"), true).unwrap();
+                }
+            });
+            let sender = threads.spawn(move || {
+                let store = f.open();
+                for n in 0..PUTS {
+                    let new = if n % 50 == 0 { with_delay(secs(1)) } else { NewMessage::default() };
+                    store.put(&q(), &new, &mut n.to_string().as_bytes()).unwrap();
+                    if n % 20 == 0 {
+                        let batch = vec![(NewMessage::default(), b"batch".to_vec()); 20];
+                        assert_eq!(store.put_batch(&q(), &batch).ids.len(), 20);
+                    }
+                }
+            });
+            let held = ClaimRequest { visibility: Visibility::Held, most: 1 };
+            let receivers = [held, ALL, ClaimRequest { most: 3, ..ALL }]
+                .map(|request| threads.spawn(move || receive(&f.open(), &request, sent, begun)));
+            sender.join().unwrap();
+            sent.store(true, Ordering::SeqCst);
+            maker.join().unwrap();
+            let mut finished: usize = receivers.into_iter().map(|receiver| receiver.join().unwrap()).sum();
+            is_over.store(true, Ordering::SeqCst);
+            assert!(fsck.into_iter().all(|fsck| fsck.join().unwrap() > 0));
+            // Those that are delayed, and those that were released after a receiver had left.
+            while finished < 2 * PUTS && begun.elapsed() < secs(60) {
+                let claims = f.open().claim(&q(), &ALL).unwrap();
+                finished += claims.deliveries.len();
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            assert_eq!(finished, 2 * PUTS);
+        });
+    });
+}
+
+/// A receiver that has the lock of the moves can have to make a dead-letter queue, for which it needs the lock that a
+/// repair has.
+#[test]
+fn i9_a_repair_and_a_receiver_do_not_wait_for_each_other() {
+    in_both_orders(|f| {
+        f.open().change_policy(&q(), &mut |policy| policy.apply("max-deliveries=1")).unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let store = f.open();
+                for _ in 0..30 {
+                    for _ in 0..3 {
+                        store.put(&q(), &NewMessage::default(), &mut "x".as_bytes()).unwrap();
+                    }
+                    for _ in 0..2 {
+                        let claims = store.claim(&q(), &ALL).unwrap();
+                        for delivery in claims.deliveries {
+                            let _ = store.release(&[delivery.receipt], secs(0));
+                        }
+                    }
+                    let _ = store.drop_queue(&name("q.dead"), true);
+                }
+                is_over.store(true, Ordering::SeqCst);
+            });
+            let begun = Instant::now();
+            while !is_over.load(Ordering::SeqCst) {
+                assert!(begun.elapsed() < secs(60), "they wait for each other");
+                f.put("q", "misplaced");
+                if let Some(path) = f.files("q/ready").first() {
+                    let _ = std::fs::rename(path, f.dir.path().join("q/ready").join(path.file_name().unwrap()));
+                }
+                f.fsck(true);
+            }
+        });
+    });
+}
+
+/// A message that was put in the future: the clock has been set back since. One finding, however many there are.
+#[test]
+fn a_clock_that_was_set_back_is_told_once_a_queue() {
+    in_both_orders(|f| {
+        let ahead = SystemClock.now().plus(secs(3600));
+        let spool = Spool::open_with(f.dir.path(), RealFs, ManualClock::at(ahead)).unwrap().with_order(f.order);
+        for body in ["a", "b", "c"] {
+            spool.put(&q(), &NewMessage::default(), &mut body.as_bytes()).unwrap();
+        }
+        for repair in [false, true] {
+            let (found, _) = f.fsck(repair);
+            assert_eq!(kinds(&found), [(FindingKind::Clock, Repair::ByHand)], "{found:?}");
+        }
+        assert_eq!(f.drain("q"), ["a", "b", "c"]);
+    });
+}
