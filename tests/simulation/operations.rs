@@ -50,7 +50,7 @@ pub enum Operation {
     Create,
     Drop,
     SetPolicy,
-    Fsck,
+    Fsck { repair: bool },
 }
 
 pub const PUT: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: true, long: false };
@@ -74,7 +74,7 @@ impl Operation {
             31 | 32 => Self::Extend { which: choices.pick(4), visibility_s: [60, 31, 0][choices.pick(3)] },
             33 => Self::NoteFailure { which: choices.pick(4) },
             34 => Self::Look,
-            35 => Self::Fsck,
+            35 => Self::Fsck { repair: choices.pick(4) > 0 },
             36 => Self::MoveAll { back: choices.pick(2) > 0 },
             37 => Self::Create,
             38 => [Self::Drop, Self::SetPolicy][choices.pick(2)],
@@ -104,7 +104,7 @@ pub fn queue(name: &str) -> QueueName {
 }
 
 impl Actor {
-    fn fs(&self) -> SimFs {
+    pub fn fs(&self) -> SimFs {
         SimFs { world: self.world.clone(), pid: self.pid }
     }
 
@@ -154,7 +154,7 @@ impl Actor {
             Operation::Create => self.say(self.create(), "create"),
             Operation::Drop => self.say(self.drop_other(), "drop"),
             Operation::SetPolicy => self.say(self.set_policy(), "set"),
-            Operation::Fsck => self.fsck(),
+            Operation::Fsck { repair } => self.fsck(repair),
         }
     }
 
@@ -524,7 +524,24 @@ impl Actor {
             .map(|_| ())
     }
 
-    fn fsck(&self) {}
+    /// Looks for what is wrong. Where nothing has gone wrong, nothing is.
+    pub fn fsck(&self, repair: bool) {
+        let spool = Spool::unchecked(ROOT, self.fs(), SimClock(self.world.clone()));
+        let mut findings = Vec::new();
+        let result = spool.fsck(&[], repair, &mut |finding| findings.push(finding));
+        self.with(|world| {
+            for finding in &findings {
+                world.tell(Some(self.pid), || format!("fsck: {} {}", finding.path.display(), finding.what));
+            }
+            let nothing_befell = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
+            if let Some(finding) = findings.first()
+                && nothing_befell
+            {
+                world.violate(format!("fsck: {} {}", finding.path.display(), finding.what));
+            }
+        });
+        self.say(result.map(|_| ()), "fsck");
+    }
 
     /// Takes everything out of a queue, and books it.
     pub fn drain(&self, name: &str) {

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use mq::domain::{Durability, Policy};
 use mq::store::Store as _;
+use mq::store::spool::Spool;
 use mq::store::spool::fs::{Fault, Names};
 
 use super::choices::{Choice, Choices};
 use super::disk::{Disk, Node, ROOT};
-use super::operations::{OTHER, Operation, QUEUE, queue};
+use super::operations::{Actor, OTHER, Operation, QUEUE, ROOT as ROOT_PATH, queue};
+use super::simfs::SimClock;
 use super::scheduler::{self, Program};
 use super::world::{Counts, Limits, START_MS, Shared, World, hold};
 
@@ -176,8 +178,26 @@ fn recover(world: &Shared) {
             actor.drain(name);
         }
         actor.with(check_leftovers);
+        if actor.with(|world| world.choices.pick(8)) > 6 {
+            look_again(&actor);
+        }
     });
     scheduler::run(world, vec![program]);
+}
+
+/// A repair leaves nothing for another one.
+fn look_again(actor: &Actor) {
+    let spool = Spool::unchecked(ROOT_PATH, actor.fs(), SimClock(actor.world.clone()));
+    let mut findings = Vec::new();
+    let repaired = spool.fsck(&[], true, &mut |_| {}).map(|_| ());
+    let looked = repaired.and_then(|()| spool.fsck(&[], false, &mut |finding| findings.push(finding)));
+    let looked = looked.map_err(|error| error.to_string()).and_then(|_| match findings.first() {
+        None => Ok(()),
+        Some(finding) => Err(format!("{} {}", finding.path.display(), finding.what)),
+    });
+    if let Err(why) = looked {
+        actor.with(|world| world.violate(format!("I7: fsck: {why}")));
+    }
 }
 
 /// I7: nothing is left over but what a queue always has, and the directory at the tail of each priority.

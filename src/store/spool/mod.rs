@@ -399,7 +399,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut text = serde_json::to_vec_pretty(policy)
             .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
         text.push(b'\n');
-        let mut file = self.create_file(&temporary)?;
+        let mut file = self.create_temporary(&temporary)?;
         let written = file.write_all(&text).at("write", &temporary).and_then(|()| {
             file.sync().at("sync", &temporary)?;
             self.fs().replace(&temporary, &path).at("write", &path)?;
