@@ -17,26 +17,33 @@ use std::collections::{BTreeMap, BTreeSet};
 use mq::store::spool::fs::Names;
 
 use super::choices::Choices;
-use super::disk::{Change, Content, Disk, Ino, Node, ROOT, Record};
+use super::disk::{Change, Content, Disk, Ino, Inode, Node, ROOT, Record};
 
 /// What nobody has synced for so long has been written all the same: Linux waits half as long.
 const WRITTEN_BACK_MS: u64 = 60_000;
 
+/// What can become of bytes that were not synced.
+const WAYS_OF_BYTES: usize = 7;
+
 impl Disk {
     /// Loses power: afterwards the disk holds what is found at the next boot, and all of that is safe. Says what happened.
-    pub fn crash(&mut self, model: Names, choices: &mut Choices) -> String {
+    /// With `few` choices, to be gone through one by one: names are all new, all old, or all but one new; what
+    /// befalls the bytes of one file befalls those of all.
+    pub fn crash(&mut self, model: Names, choices: &mut Choices, few: bool) -> String {
         let log = std::mem::take(&mut self.log);
         let names = match model {
             Names::Ordered => self.crash_ordered(&log, choices),
             Names::Whole => self.crash_whole(&log, choices),
-            Names::Bare => self.crash_bare(&log, choices),
+            Names::Bare => self.crash_bare(&log, choices, few),
         };
         let live = self.drop_unreachable(choices);
         let mut bytes = Vec::new();
+        let is_any_dirty = |inode: &Inode| matches!(&inode.node, Node::File(content) if !content.dirty.is_empty());
+        let for_all = (few && self.inodes.iter().any(is_any_dirty)).then(|| choices.pick(WAYS_OF_BYTES));
         for (ino, inode) in self.inodes.iter_mut().enumerate() {
             if let Node::File(content) = &mut inode.node {
                 if live.contains(&ino)
-                    && let Some(word) = crash_content(content, choices)
+                    && let Some(word) = crash_content(content, choices, for_all)
                 {
                     bytes.push(format!("file {ino}: {word}"));
                 }
@@ -145,7 +152,7 @@ impl Disk {
         }
     }
 
-    fn crash_bare(&mut self, log: &[Record], choices: &mut Choices) -> String {
+    fn crash_bare(&mut self, log: &[Record], choices: &mut Choices, few: bool) -> String {
         // Each name's values since its directory was last synced, the present one last.
         let mut values: BTreeMap<(Ino, Box<str>), Vec<Option<Ino>>> = BTreeMap::new();
         for record in log {
@@ -164,15 +171,15 @@ impl Disk {
             }
         }
         // All new, all old, or a mixture that is drawn for each name.
-        let style = choices.pick(4);
+        let style = choices.pick(if few { 3 } else { 4 });
         let mut words = Vec::new();
-        let odd_one = if style == 3 { choices.pick(values.len()) } else { 0 };
+        let odd_one = if style == 2 { choices.pick(values.len()) } else { 0 };
         for (at, ((dir, name), values)) in values.into_iter().enumerate() {
             let back = match style {
                 0 => 0,
                 1 => values.len() - 1,
-                2 => choices.pick(values.len()),
-                _ => usize::from(at == odd_one && values.len() > 1),
+                2 => usize::from(at == odd_one && values.len() > 1),
+                _ => choices.pick(values.len()),
             };
             if back > 0 {
                 let value = values[values.len() - 1 - back];
@@ -232,7 +239,7 @@ fn moved_out_of(changes: &[Change]) -> Option<Ino> {
 }
 
 /// What is left of a file's bytes; a word on it if that is not all of them.
-fn crash_content(content: &mut Content, choices: &mut Choices) -> Option<&'static str> {
+fn crash_content(content: &mut Content, choices: &mut Choices, way: Option<usize>) -> Option<&'static str> {
     if content.forgotten {
         content.bytes.clone_from(&content.safe);
         return Some("what a failed sync has forgotten is lost");
@@ -241,7 +248,7 @@ fn crash_content(content: &mut Content, choices: &mut Choices) -> Option<&'stati
         return None;
     }
     let (safe, dirty) = (content.safe.clone(), std::mem::take(&mut content.dirty));
-    match choices.pick(6) {
+    match way.unwrap_or_else(|| choices.pick(WAYS_OF_BYTES)) {
         0 => None,
         1 => {
             content.bytes = safe;
@@ -253,7 +260,9 @@ fn crash_content(content: &mut Content, choices: &mut Choices) -> Option<&'stati
             Some("cut short")
         }
         3 => {
-            dirty.into_iter().for_each(|range| content.bytes[range].fill(0));
+            for range in dirty {
+                content.bytes[range].fill(0);
+            }
             Some("zeros in place of what was written")
         }
         4 => {
@@ -261,6 +270,11 @@ fn crash_content(content: &mut Content, choices: &mut Choices) -> Option<&'stati
                 content.bytes[at] ^= 0x55;
             }
             Some("garbage in place of what was written")
+        }
+        5 => {
+            let end = dirty.last().map_or(0..0, |range| range.end - range.len() / 8..range.end);
+            content.bytes[end].fill(0);
+            Some("zeros at the end of the last write")
         }
         _ => {
             let last = dirty.last().cloned().unwrap_or(0..0);

@@ -1,7 +1,7 @@
 //! Going through runs: all of them up to a bound, or many by seed; and what is done with one that fails.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::choices::{Choices, next_script};
@@ -77,12 +77,35 @@ pub fn exhaust(plan: &Plan, most: u64) -> (Explored, Option<Failure>) {
     (explored, None)
 }
 
+/// Does something to each of many, on all processors; the results in the same order.
+pub fn in_parallel<T: Sync, R: Send>(all: &[T], act: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    let work = || {
+        while let Some((at, one)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?))) {
+            let result = act(one);
+            done.lock().expect("no panic").push((at, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(work);
+        }
+    });
+    let mut done = done.into_inner().expect("no panic");
+    done.sort_unstable_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs by seed from `first` on, on all processors, until `most` are done or one fails.
 pub fn by_seed(plan: &Plan, first: u64, most: u64) -> (Explored, Option<Failure>) {
     let next = AtomicU64::new(first);
     let failed: Mutex<Option<Failure>> = Mutex::new(None);
     let all = Mutex::new(Explored::default());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || {
         let mut explored = Explored::default();
         loop {
@@ -104,7 +127,11 @@ pub fn by_seed(plan: &Plan, first: u64, most: u64) -> (Explored, Option<Failure>
         }
         all.lock().expect("no panic").join(explored);
     };
-    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(work);
+        }
+    });
     (all.into_inner().expect("no panic"), failed.into_inner().expect("no panic"))
 }
 

@@ -63,7 +63,11 @@ impl Operation {
     pub fn any(choices: &mut Choices) -> Self {
         match choices.pick(40) {
             0..9 => Self::any_put(choices),
-            9..12 => Self::PutBatch { count: [2, 3, 5][choices.pick(3)], delay_s: [0, 0, 3][choices.pick(3)] },
+            9..12 => {
+                // One in a while, a whole leaf and more.
+                let count = if choices.pick(100) < 99 { [2, 3, 5][choices.pick(3)] } else { 300 };
+                Self::PutBatch { count, delay_s: [0, 0, 3][choices.pick(3)] }
+            }
             12..18 => Self::Claim { most: [1, 1, 3][choices.pick(3)], visibility_s: [30, 2, 90][choices.pick(3)] },
             18..23 => {
                 let then = [Then::Delete, Then::Release, Then::Fail, Then::Vanish, Then::Command][choices.pick(5)];

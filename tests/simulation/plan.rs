@@ -12,8 +12,8 @@ use mq::store::spool::fs::{Fault, Names};
 use super::choices::{Choice, Choices};
 use super::disk::{Disk, Node, ROOT};
 use super::operations::{Actor, OTHER, Operation, QUEUE, ROOT as ROOT_PATH, queue};
-use super::simfs::SimClock;
 use super::scheduler::{self, Program};
+use super::simfs::SimClock;
 use super::world::{Counts, Limits, START_MS, Shared, World, hold};
 
 /// What is run.
@@ -82,6 +82,7 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     disk.inodes[ROOT].modified_ms = START_MS;
     let mut world = World::new(disk, model, choices, keeps_history);
     world.fault = plan.fault;
+    world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     let world: Shared = Arc::new(Mutex::new(world));
     prepare(&world, plan, &policy);
@@ -178,7 +179,7 @@ fn recover(world: &Shared) {
             actor.drain(name);
         }
         actor.with(check_leftovers);
-        if actor.with(|world| world.choices.pick(8)) > 6 {
+        if actor.with(|world| !world.is_exhaustive && world.choices.pick(8) > 6) {
             look_again(&actor);
         }
     });
@@ -214,7 +215,7 @@ fn check_leftovers(world: &mut World) {
             }
             let is_expected = match parts.as_slice() {
                 [] => !name.starts_with('.'),
-                [_] | ["spare", _] | ["claimed", "held"] | ["ready", _] => true,
+                [_] | ["spare" | "ready", _] | ["claimed", "held"] => true,
                 ["ready", priority, rest @ ..] if rest.len() <= 2 => {
                     let key = (path.split('/').nth(2).map(str::to_owned), (*priority).to_owned(), rest.len());
                     *tails.entry(key).or_insert(0) += 1;

@@ -102,6 +102,8 @@ pub struct World {
     pub limits: Limits,
     pub ledger: Ledger,
     pub counts: Counts,
+    /// Every choice is to be gone through: no more of them than needed.
+    pub is_exhaustive: bool,
     /// In which order directories list their names.
     pub listing: usize,
     /// The mistake that the engine is told to make.
@@ -135,6 +137,7 @@ impl World {
             limits: Limits::CALM,
             ledger: Ledger::default(),
             counts: Counts::default(),
+            is_exhaustive: false,
             listing: 0,
             fault: None,
             violation: None,
@@ -407,7 +410,7 @@ impl World {
         self.kill_all();
         self.end_commands();
         self.boot += 1;
-        let what = self.disk.crash(self.model, &mut self.choices);
+        let what = self.disk.crash(self.model, &mut self.choices, self.is_exhaustive);
         self.tell(None, || format!("POWER CUT: {what}"));
         self.ledger.power_was_cut();
     }

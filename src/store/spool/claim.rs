@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fs::{Access, Bell, FileHandle, Fs, is_out_of_space};
+use super::fs::{Access, Bell, Fault, FileHandle, Fs, is_out_of_space};
 use super::layout::{parse_hex, parse_name, parse_second};
 use super::moves::Moved;
 use super::record::{BodyPlace, Opened, ReadError};
@@ -212,13 +212,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             _ => return Ok(None),
         };
-        let target = name.with_deliveries(deliveries);
+        let target = if self.commits(Fault::CountNotRaised) { name } else { name.with_deliveries(deliveries) };
         let taken = match visibility {
             Visibility::Held => self.take_held(&name, path, &target, policy)?,
             Visibility::Timed(_) => self.take_timed(&name, path, &target, state, policy)?,
         };
         let Some((placed, file)) = taken else { return Ok(None) };
-        match Opened::new(file).and_then(Opened::check) {
+        match Opened::new(file).and_then(|opened| self.checked(opened)) {
             Ok(checked) if checked.0.id != name.id => {
                 notices.extend(self.quarantine(&placed, "it has another message's name", policy)?);
                 Ok(None)
@@ -234,6 +234,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Err(ReadError::Io(error)) => Err(error).at("read", &placed.path),
         }
+    }
+
+    fn checked(&self, opened: Opened<F::File>) -> Result<Checked<F::File>, ReadError> {
+        if self.commits(Fault::NotChecked) { Ok(opened.unchecked()) } else { opened.check() }
     }
 
     /// Whether the message's header says that it is too old. What cannot be read is not known to be.
@@ -276,11 +280,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.at("open", path)?,
         };
+        let to = self.layout.path(State::Held, target);
+        if self.commits(Fault::LockAfterRename) {
+            let moved = self.transfer(name, path, &to, policy.durability)?;
+            file.try_lock().at("lock", path)?;
+            let placed = Placed { name: *target, path: to, state: State::Held };
+            return Ok((moved == Moved::Yes).then_some((placed, file)));
+        }
         // Somebody is about to claim it, or a process that a former holder left behind still lives.
         if !file.try_lock().at("lock", path)? {
             return Ok(None);
         }
-        let to = self.layout.path(State::Held, target);
         match self.transfer(name, path, &to, policy.durability)? {
             Moved::Gone => Ok(None),
             Moved::Yes => Ok(Some((Placed { name: *target, path: to, state: State::Held }, file))),

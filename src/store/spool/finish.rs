@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::fs::{Access, Fs};
+use super::fs::{Access, Fault, Fs};
 use super::layout::state_of_claim;
 use super::moves::Moved;
 use super::record::log_entry;
@@ -26,6 +26,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Runs `act` where the receipt's message lies, until it says that it was there.
     fn with_claim<T>(&self, receipt: &Receipt, act: &mut dyn FnMut(State, &Path) -> Result<Option<T>>) -> Result<T> {
         let name = &receipt.name;
+        if self.commits(Fault::CountNotCompared)
+            && let Some((state, _, path)) = self.find(name.id)?
+            && let Some(done) = act(state, &path)?
+        {
+            return Ok(done);
+        }
         let first = state_of_claim(receipt.place);
         for _ in 0..SEARCHES {
             let mut states = vec![first];
@@ -139,6 +145,9 @@ impl<F: Fs, C: Clock> Spool<F, C> {
                 }
             });
             results.push(deleted);
+        }
+        if self.fs.commits(Fault::NoDeleteSync) {
+            return results;
         }
         for (dir, whose) in &unsynced {
             if let Err(error) = self.sync_deletes(dir) {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use self::fs::{Access, FileHandle, Fs, Kind, Names, RealFs};
+use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs};
 use self::layout::Layout;
 use self::moves::SharedMoves;
 use super::{
@@ -360,6 +360,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn now(&self) -> UnixMillis {
         self.spool.clock.now()
+    }
+
+    /// Whether a simulation wants this mistake made.
+    fn commits(&self, fault: Fault) -> bool {
+        self.fs().commits(fault)
     }
 
     /// Whether moves have to be done the long way: only a promise about power cuts asks for it.

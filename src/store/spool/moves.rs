@@ -20,7 +20,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{Access, FileHandle, Fs, is_out_of_space};
+use super::fs::{Access, Fault, FileHandle, Fs, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
 use super::{Kind, Modes, Order, Queue};
 use crate::domain::{Clock, Durability, MessageName};
@@ -56,7 +56,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if from == to {
             return Ok(Moved::Yes);
         }
-        if !self.is_classical(durability) {
+        if !self.is_classical(durability) || self.commits(Fault::MoveByRename) {
             return self.rename_into(from, to);
         }
         let _lock = self.lock_moves()?;
@@ -213,7 +213,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn sync_into(&self, dir: &Path) -> Result<()> {
         const RECENT_MS: u64 = 60_000;
         let fixed = self.fixed_dir_of(dir);
-        for above in dir.ancestors().skip(1).take_while(|above| above.starts_with(&fixed)) {
+        let on_the_way = if self.commits(Fault::NoParentSync) { 0 } else { usize::MAX };
+        for above in dir.ancestors().skip(1).take(on_the_way).take_while(|above| above.starts_with(&fixed)) {
             let changed = self.fs().status(above).map(|status| status.modified.0);
             if changed.map_or(true, |changed| changed.abs_diff(self.now().0) < RECENT_MS) {
                 self.sync_upward(above)?;

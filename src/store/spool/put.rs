@@ -13,7 +13,7 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::fs::{FileHandle, Fs};
+use super::fs::{Access, Fault, FileHandle, Fs};
 use super::moves::Moved;
 use super::record::Draft;
 use super::sweep::Thoroughness;
@@ -53,16 +53,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let file = self.create_temporary(&path)?;
         let mut temporary = Temporary { fs: self.fs(), path, file, is_published: false };
         write_record(&temporary.file, &temporary.path, draft, body)?;
-        if durability == Durability::Full {
-            temporary.file.sync().at("sync", &temporary.path)?;
-            if self.spool.order() == Order::RollForward {
-                let tmp = self.layout.tmp();
-                self.fs().sync_dir(&tmp).at("sync", &tmp)?;
-            }
+        if durability == Durability::Full && !self.commits(Fault::PublishBeforeSync) {
+            self.sync_temporary(&temporary)?;
         }
 
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
         self.publish(&temporary.path, &name, state, durability)?;
+        if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
+            self.sync_temporary(&temporary)?;
+        }
         temporary.is_published = true;
         // The lock first: a receiver that is woken while it is held would take the message for somebody's.
         drop(temporary);
@@ -71,6 +70,25 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         self.sweep_in_passing(Thoroughness::Little, &policy);
         Ok(message.id)
+    }
+
+    /// The durability point, where renames are whole; elsewhere half of it.
+    fn sync_temporary(&self, temporary: &Temporary<'_, F>) -> Result<()> {
+        let synced = if self.commits(Fault::NoFileSync) {
+            Ok(())
+        } else if self.commits(Fault::WrongFileSync) {
+            self.fs().open(&self.layout.sweep(), Access::Read).and_then(|other| other.sync())
+        } else {
+            temporary.file.sync()
+        };
+        if !self.commits(Fault::FailedSyncIgnored) {
+            synced.at("sync", &temporary.path)?;
+        }
+        if self.spool.order() == Order::RollForward && !self.commits(Fault::NoTemporaryNameSync) {
+            let tmp = self.layout.tmp();
+            self.fs().sync_dir(&tmp).at("sync", &tmp)?;
+        }
+        Ok(())
     }
 
     /// What a message put at `now` is, and the state it begins in.
@@ -98,7 +116,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if self.rename_into(from, &to)? == Moved::Gone {
             return Err(self.vanished(from));
         }
-        if is_classical {
+        if is_classical && !self.commits(Fault::NoPublishedNameSync) {
             let dir = to.parent().unwrap_or(&to);
             if let Err(error) = self.sync_into(dir) {
                 // Not acknowledged, so it may go; a receiver who has it already has it for good.

@@ -201,6 +201,14 @@ impl<H: FileHandle> Opened<H> {
         if found != self.crc {
             return damaged(format!("its checksum is {found:08x} instead of {:08x}", self.crc));
         }
+        Ok(self.unchecked())
+    }
+
+    /// Hands the body over as it is.
+    pub(crate) fn unchecked(self) -> (Message, Body, Arc<H>, BodyPlace) {
+        let len_bytes = self.message.len_bytes;
+        let body_start = self.header_len as u64;
+        let in_memory = self.start.len() as u64 == self.file_len;
         let place = BodyPlace { start: body_start, len_bytes, has_log: body_start + len_bytes < self.file_len };
         let body = if in_memory {
             let mut bytes = self.start;
@@ -211,7 +219,7 @@ impl<H: FileHandle> Opened<H> {
             let reader = Window { file: Arc::clone(&self.file), start: body_start, len_bytes, position: 0 };
             Body::from_source(Box::new(reader), len_bytes)
         };
-        Ok((self.message, body, self.file, place))
+        (self.message, body, self.file, place)
     }
 }
 

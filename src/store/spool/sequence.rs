@@ -9,7 +9,7 @@
 
 use std::ops::ControlFlow;
 
-use super::fs::{FileHandle, Fs, is_out_of_space};
+use super::fs::{Fault, FileHandle, Fs, is_out_of_space};
 use super::layout::{LEAF_LEN, parse_name};
 use super::{Kind, Queue};
 use crate::domain::{Clock, Seq};
@@ -147,7 +147,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         // Still as of the other boot, so that whoever comes after a death in between goes on with this.
         let announce = |next| self.write_counter(&file, written_in, next, true);
-        let next = self.roll_forward(next.saturating_add(JUMP), announce)?;
+        let jump = if self.commits(Fault::CounterGoesBack) { 0 } else { JUMP };
+        let next = self.roll_forward(next.saturating_add(jump), announce)?;
         Ok(Counter { file, boot, next, is_first_of_boot: true })
     }
 

@@ -12,13 +12,14 @@
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Queue;
-use super::fs::{Access, FileHandle, Fs};
+use super::fs::{Access, Fault, FileHandle, Fs};
 use super::layout::parse_name;
 use super::moves::Moved;
 use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
-use crate::domain::{Clock, MessageId, MessageName, Policy};
+use crate::domain::{Clock, MessageId, MessageName, Policy, UnixMillis};
 use crate::store::{Error, Notice, Result, Store as _};
 
 /// How much a sweep may do at once.
@@ -75,7 +76,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Sweeps now.
     pub(super) fn sweep(&self, thoroughness: Thoroughness, policy: &Policy) -> Result<Swept> {
         let mut swept = Swept { left: thoroughness.most_moves(), ..Swept::default() };
-        let now = self.now();
+        let now = self.now_of_sweep();
         for until in self.seconds_in(&self.layout.claimed())? {
             if until.is_due(now) {
                 self.sweep_due(State::Claimed { until }, policy, &mut swept)?;
@@ -97,6 +98,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.ring(swept.moved - 1);
         }
         Ok(swept)
+    }
+
+    fn now_of_sweep(&self) -> UnixMillis {
+        if self.commits(Fault::SweepTakesLive) { self.now().plus(Duration::from_secs(3600)) } else { self.now() }
     }
 
     /// Empties a directory whose second has come.
@@ -131,7 +136,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         swept: &mut Swept,
     ) -> Result<()> {
         let facts = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
-        match lifecycle::next(state, event, facts, policy, self.now()) {
+        match lifecycle::next(state, event, facts, policy, self.now_of_sweep()) {
             Ok(Outcome::Become(state, deliveries)) => {
                 let name_after = name.with_deliveries(deliveries);
                 let to = self.layout.path(state, &name_after);
@@ -160,7 +165,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for (name, path) in held {
             // Gone, or not ours to read: either way not ours to return.
             let Ok(file) = self.fs().open(&path, Access::Read) else { continue };
-            if file.try_lock().unwrap_or(false) {
+            if file.try_lock().unwrap_or(false) || self.commits(Fault::SweepTakesHeld) {
                 let event = Event::Sweep { holder_gone: true };
                 self.sweep_one(State::Held, event, &name, &path, policy, swept)?;
             }

@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fs::{Access, FileHandle, Fs};
+use super::fs::{Access, Fault, FileHandle, Fs};
 use super::record::{Opened, ReadError};
 use super::sweep::Swept;
 use super::{Kind, Order, Queue};
@@ -66,13 +66,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Who sleeps for long between making and locking finds that a sweeper has taken it for an orphan's.
     fn until_locked(&self, path: &Path, make: &dyn Fn() -> Result<F::File>) -> Result<F::File> {
         for _ in 0..TRIES {
-            let made = match make() {
+            let file = match make() {
                 Err(Error::Io { source, action: "open", .. }) if source.kind() == io::ErrorKind::NotFound => continue,
                 other => other?,
             };
-            made.lock().at("lock", path)?;
-            if made.status().at("read", path)?.links > 0 {
-                return Ok(made);
+            file.lock().at("lock", path)?;
+            if file.status().at("read", path)?.links > 0 {
+                return Ok(file);
             }
         }
         Err(self.vanished(path))
@@ -190,11 +190,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn examine(&self, temporary: &Temporary) -> Found<F::File> {
         let Ok(file) = self.fs().open(&temporary.path, Access::ReadWrite) else { return Found::NotOurs };
-        if !file.try_lock().unwrap_or(false) {
+        if !file.try_lock().unwrap_or(false) && !self.commits(Fault::SweepTakesWriters) {
             return Found::NotOurs;
         }
         let file = Arc::new(file);
-        match Opened::<F::File>::new(Arc::clone(&file)).and_then(Opened::check) {
+        let opened = Opened::<F::File>::new(Arc::clone(&file));
+        if self.commits(Fault::PublishIncomplete)
+            && let Ok(opened) = opened
+        {
+            return Found::Complete(opened.message, file);
+        }
+        match opened.and_then(Opened::check) {
             Ok((message, ..)) if message.id == temporary.id => Found::Complete(message, file),
             Ok(_) | Err(ReadError::Damaged(_)) => Found::Incomplete(file),
             Err(ReadError::Io(_)) => Found::NotOurs,

@@ -1,0 +1,143 @@
+//! Small cases, gone through to the end: every schedule with so many switches, and so many misfortunes at every call.
+
+use mq::domain::Policy;
+use mq::store::spool::fs::Names;
+
+use super::operations::{CLAIM, DELETE, Operation, PUT, TAKE, Then};
+use super::plan::{Plan, two_deliveries};
+use super::world::Limits;
+
+/// A case and what may happen in it.
+pub struct Scenario {
+    pub name: &'static str,
+    pub before: &'static [Operation],
+    pub processes: &'static [&'static [Operation]],
+    pub policy: fn() -> Policy,
+    /// Switches between processes.
+    pub switches: u32,
+    /// Errors, kills, power cuts and jumps of the clock: each of them at most so often.
+    pub misfortunes: [u32; 4],
+}
+
+impl Scenario {
+    pub fn plan(&self, model: Names) -> Plan {
+        let [errors, kills, cuts, ticks] = self.misfortunes;
+        Plan {
+            model: Some(model),
+            policy: self.policy,
+            before: self.before,
+            processes: self.processes,
+            limits: Limits { switches: self.switches, errors, kills, cuts, ticks, ..Limits::CALM },
+            fault: None,
+        }
+    }
+}
+
+const NOTHING: [u32; 4] = [0, 0, 0, 0];
+const ERROR: [u32; 4] = [1, 0, 0, 0];
+const KILL: [u32; 4] = [0, 1, 0, 0];
+const CUT: [u32; 4] = [0, 0, 1, 0];
+const TICK: [u32; 4] = [0, 0, 0, 1];
+
+const BATCH: Operation = Operation::PutBatch { count: 2, delay_s: 0 };
+const DELAYED: Operation = Operation::Put { delay_s: 3, priority: 5, ttl_s: 0, durable: true, long: false };
+const UNSYNCED: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: false, long: false };
+const CLAIM_THREE: Operation = Operation::Claim { most: 3, visibility_s: 30 };
+const SHORT: Operation = Operation::Claim { most: 1, visibility_s: 0 };
+const RELEASE: Operation = Operation::Release { which: 0, delay_s: 0 };
+const LATER: Operation = Operation::Release { which: 0, delay_s: 4 };
+const EXTEND: Operation = Operation::Extend { which: 0, visibility_s: 60 };
+const COMMAND: Operation = Operation::ClaimHeld { most: 1, then: Then::Command };
+const VANISH: Operation = Operation::ClaimHeld { most: 1, then: Then::Vanish };
+const FAIL: Operation = Operation::ClaimHeld { most: 1, then: Then::Fail };
+const REPAIR: Operation = Operation::Fsck { repair: true };
+const MOVE: Operation = Operation::MoveAll { back: false };
+
+const fn case(
+    name: &'static str,
+    before: &'static [Operation],
+    processes: &'static [&'static [Operation]],
+    switches: u32,
+    misfortunes: [u32; 4],
+) -> Scenario {
+    Scenario { name, before, processes, policy: Policy::default, switches, misfortunes }
+}
+
+/// All of them. What one process does alone is failed, killed and cut off at every call; what several do at once is
+/// switched at every call.
+pub const SCENARIOS: &[Scenario] = &[
+    case("put: errors", &[], &[&[PUT, PUT]], 0, ERROR),
+    case("put: kills", &[], &[&[PUT, PUT]], 0, KILL),
+    case("put: power cuts", &[], &[&[PUT, PUT]], 0, CUT),
+    case("delayed put: errors", &[], &[&[DELAYED]], 0, ERROR),
+    case("delayed put: power cuts", &[], &[&[DELAYED]], 0, CUT),
+    case("unsynced put before a synced one: power cuts", &[], &[&[UNSYNCED, PUT]], 0, CUT),
+    case("batch: errors", &[], &[&[BATCH]], 0, ERROR),
+    case("batch: kills", &[], &[&[BATCH]], 0, KILL),
+    case("batch: power cuts", &[PUT], &[&[BATCH, PUT]], 0, CUT),
+    case("claim and delete: errors", &[PUT, PUT], &[&[CLAIM, DELETE]], 0, ERROR),
+    case("claim and delete: kills", &[PUT, PUT], &[&[CLAIM, DELETE]], 0, KILL),
+    case("claim and delete: power cuts", &[PUT, PUT], &[&[CLAIM, DELETE]], 0, CUT),
+    case("several claimed at once: errors", &[PUT, PUT, PUT], &[&[CLAIM_THREE]], 0, ERROR),
+    case("several claimed at once: kills", &[PUT, PUT, PUT], &[&[CLAIM_THREE]], 0, KILL),
+    case("several claimed at once: power cuts", &[PUT, PUT, PUT], &[&[CLAIM_THREE, DELETE]], 0, CUT),
+    case("held claim: errors", &[PUT], &[&[TAKE]], 0, ERROR),
+    case("held claim: kills", &[PUT], &[&[COMMAND], &[CLAIM]], 1, KILL),
+    case("held claim: power cuts", &[PUT], &[&[COMMAND]], 0, CUT),
+    case("failed command: errors", &[PUT], &[&[FAIL, CLAIM]], 0, ERROR),
+    case("release: errors", &[PUT, CLAIM], &[&[RELEASE, CLAIM]], 0, ERROR),
+    case("release: power cuts", &[PUT, CLAIM], &[&[RELEASE, CLAIM]], 0, CUT),
+    case("release with a delay: kills", &[PUT, CLAIM], &[&[LATER]], 0, KILL),
+    case("extend: errors", &[PUT, CLAIM], &[&[EXTEND, DELETE]], 0, ERROR),
+    case("extend: power cuts", &[PUT, CLAIM], &[&[EXTEND]], 0, CUT),
+    case("move to another queue: errors", &[Operation::Create, PUT, DELAYED], &[&[MOVE]], 0, ERROR),
+    case("move to another queue: kills", &[Operation::Create, PUT, DELAYED], &[&[MOVE]], 0, KILL),
+    case("move to another queue: power cuts", &[Operation::Create, PUT, DELAYED], &[&[MOVE]], 0, CUT),
+    case("purge: kills", &[PUT, DELAYED], &[&[Operation::Purge]], 0, KILL),
+    case("create and drop: kills", &[], &[&[Operation::Create, Operation::Drop]], 0, KILL),
+    case("create and drop: power cuts", &[PUT], &[&[Operation::Create, Operation::Drop]], 0, CUT),
+    case("policy: errors", &[], &[&[Operation::SetPolicy, PUT]], 0, ERROR),
+    case("policy: kills", &[], &[&[Operation::SetPolicy]], 0, KILL),
+    case("repair: errors", &[PUT, CLAIM, DELAYED], &[&[REPAIR]], 0, ERROR),
+    case("repair: kills", &[PUT, CLAIM, DELAYED], &[&[REPAIR]], 0, KILL),
+    case("two puts", &[], &[&[PUT], &[PUT]], 2, NOTHING),
+    case("put and claim", &[], &[&[PUT], &[CLAIM, DELETE]], 2, NOTHING),
+    case("put and batch", &[], &[&[PUT], &[BATCH]], 2, NOTHING),
+    case("two claims", &[PUT, PUT], &[&[CLAIM, DELETE], &[CLAIM, DELETE]], 2, NOTHING),
+    case("timed and held claim", &[PUT], &[&[CLAIM], &[TAKE]], 2, NOTHING),
+    case("two held claims", &[PUT], &[&[COMMAND], &[TAKE]], 2, NOTHING),
+    case("three claims", &[PUT], &[&[CLAIM], &[TAKE], &[CLAIM]], 1, NOTHING),
+    case("a claim that ends at once, and a delete", &[PUT, SHORT], &[&[DELETE], &[CLAIM]], 2, NOTHING),
+    case("a claim that ends, and a delete", &[PUT, CLAIM], &[&[DELETE], &[CLAIM]], 1, TICK),
+    case("a claim that ends, and an extension", &[PUT, CLAIM], &[&[EXTEND], &[CLAIM]], 1, TICK),
+    case("a claim that ends, and a release", &[PUT, CLAIM], &[&[RELEASE], &[CLAIM, DELETE]], 1, TICK),
+    case("two deletes by one receipt", &[PUT, CLAIM], &[&[DELETE], &[DELETE]], 2, NOTHING),
+    case("delete and extension", &[PUT, CLAIM], &[&[DELETE], &[EXTEND]], 2, NOTHING),
+    case("put and power cut", &[], &[&[PUT], &[PUT]], 1, CUT),
+    case("put and delete, and power cut", &[PUT, CLAIM], &[&[PUT], &[DELETE]], 1, CUT),
+    case("claim and sweep, and kill", &[PUT, VANISH], &[&[CLAIM], &[CLAIM]], 1, KILL),
+    case("move and claim", &[Operation::Create, PUT], &[&[MOVE], &[CLAIM, DELETE]], 2, NOTHING),
+    case("move and put", &[Operation::Create, PUT], &[&[MOVE], &[PUT]], 2, NOTHING),
+    case("drop and move into it", &[Operation::Create, PUT], &[&[Operation::Drop], &[MOVE]], 2, NOTHING),
+    case("two creates", &[], &[&[Operation::Create], &[Operation::Create]], 1, NOTHING),
+    case("two policies", &[], &[&[Operation::SetPolicy], &[Operation::SetPolicy]], 2, NOTHING),
+    case("repair and put", &[], &[&[REPAIR], &[PUT]], 1, NOTHING),
+    case("repair and claim", &[PUT, PUT], &[&[REPAIR], &[CLAIM, DELETE]], 1, NOTHING),
+    case("repair and held claim", &[PUT], &[&[REPAIR], &[COMMAND]], 1, NOTHING),
+    Scenario {
+        policy: two_deliveries,
+        ..case("dead letter: errors", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE]], 0, ERROR)
+    },
+    Scenario {
+        policy: two_deliveries,
+        ..case("dead letter: kills", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE]], 0, KILL)
+    },
+    Scenario {
+        policy: two_deliveries,
+        ..case("dead letter: power cuts", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE, PUT]], 0, CUT)
+    },
+    Scenario {
+        policy: two_deliveries,
+        ..case("dead letter and claim", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE], &[CLAIM]], 1, NOTHING)
+    },
+];
