@@ -21,6 +21,10 @@ const SYNC_EVERY: u64 = 1 << 16;
 /// How far the first put after a boot jumps: further than the counter can have lagged.
 const JUMP: u64 = 2 * SYNC_EVERY;
 
+/// No leaf is begun after this number. Nobody ever gets there by putting, but the name of something that strayed into
+/// a queue whose counter is lost can claim to have been; numbers repeat then, and ids still tell the names apart.
+const LAST: u64 = u64::MAX - 2 * LEAF_LEN + 1;
+
 /// The length of the counter file: a boot id (36), the number (16), the checksum (8), separators.
 const STATE_LEN: usize = 63;
 
@@ -87,8 +91,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             // Never written by us, or torn: what is in the queue says how far the numbers had come.
             None => self.highest_seq()?.map_or(0, |highest| highest.saturating_add(1)).saturating_add(JUMP),
         };
+        let first = first.min(LAST);
         let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
-        let next = first.saturating_add(len);
+        let next = first + len;
         file.write_all_at(encode(&boot, next).as_bytes(), 0).at("write", &path)?;
         let is_first_of_boot = known.is_none_or(|(_, stored)| stored != first);
         if is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY {
