@@ -100,6 +100,24 @@ fn a_put_of_another_process_ends_a_wait() {
     });
 }
 
+/// A file of two names is what a mover leaves that dies; whose the other names are, the file says and not the id.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i1_a_file_that_only_has_the_id_of_another_is_no_name_of_it() {
+    in_both_orders(|b, _| {
+        b.put("kept");
+        b.claim_for(5).unwrap();
+        let kept = b.paths_below("claimed").into_iter().find(|path| path.is_file()).unwrap();
+        b.put("linked");
+        let linked = b.paths_below("ready").into_iter().find(|path| path.is_file()).unwrap();
+        std::fs::hard_link(&linked, linked.with_file_name(kept.file_name().unwrap())).unwrap();
+        let claims = b.store.claim(&q(), &ClaimRequest { most: 9, ..TIMED }).unwrap();
+        assert_eq!(claims.notices.len(), 1, "one is not the message that it is called");
+        b.advance(100);
+        assert!(b.drain("q").contains(&"kept".to_owned()));
+    });
+}
+
 /// All that a sweep and the last get leave of an emptied queue is its building, and the leaf at the tail.
 #[test]
 fn i7_an_emptied_queue_holds_nothing() {
