@@ -37,6 +37,8 @@ mod bulk;
 mod claim;
 mod finish;
 pub mod fs;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod lock;
 mod look;
