@@ -51,6 +51,8 @@ pub(super) struct Swept {
     left: usize,
     /// What somebody should hear of.
     pub(super) notices: Vec<Notice>,
+    /// Why the first of those could not be moved that could not: it is no reason to leave the others where they are.
+    pub(super) failed: Option<Error>,
 }
 
 /// A temporary is left alone for so long after it was last written: between making and locking it its writer
@@ -123,7 +125,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         found.sort_unstable();
         let event = Event::Sweep { holder_gone: false };
         for (name, path) in found {
-            self.sweep_one(state, event, &name, &path, policy, swept)?;
+            self.sweep_one(state, event, &name, &path, policy, swept);
         }
         Ok(())
     }
@@ -136,15 +138,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         path: &Path,
         policy: &Policy,
         swept: &mut Swept,
-    ) -> Result<()> {
+    ) {
         let facts = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
         match lifecycle::next(state, event, facts, policy, self.now()) {
             Ok(Outcome::Become(state, deliveries)) => {
                 let name_after = name.with_deliveries(deliveries);
                 let to = self.layout.path(state, &name_after);
-                if self.transfer(name, path, &to, policy.durability)? == Moved::Yes {
-                    swept.moved += 1;
-                    swept.left = swept.left.saturating_sub(1);
+                match self.transfer(name, path, &to, policy.durability) {
+                    Ok(Moved::Yes) => {
+                        swept.moved += 1;
+                        swept.left = swept.left.saturating_sub(1);
+                    }
+                    Ok(Moved::Gone) => {}
+                    Err(error) => swept.failed = swept.failed.take().or(Some(error)),
                 }
             }
             Ok(Outcome::DeadLetter) => {
@@ -153,7 +159,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Returns held claims whose holders are gone.
@@ -169,7 +174,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let Ok(file) = self.fs().open(&path, Access::Read) else { continue };
             if file.try_lock().unwrap_or(false) {
                 let event = Event::Sweep { holder_gone: true };
-                self.sweep_one(State::Held, event, &name, &path, policy, swept)?;
+                self.sweep_one(State::Held, event, &name, &path, policy, swept);
             }
         }
         Ok(())
@@ -252,7 +257,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             // Its writer lives after all, or another sweeper had it.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Err(error) => swept.failed = swept.failed.take().or(Some(error)),
         }
         Ok(())
     }
