@@ -157,6 +157,12 @@ impl World {
     }
 }
 
+/// Whether nothing stands where a message comes back to: then nothing keeps it from being delivered.
+fn can_come_back(queue_dir: &Path, put: &Put) -> bool {
+    let way_back = mq::fuzzing::path_of(queue_dir, State::Ready, &put.name);
+    way_back == put.path || way_back.symlink_metadata().is_err()
+}
+
 /// What came out, by id; nothing damaged may.
 struct Seen<'a> {
     messages: &'a [Put],
@@ -183,15 +189,17 @@ impl Seen<'_> {
 }
 
 /// Receipts of claims that nobody has made.
-fn receipts_of_nothing(world: &World, messages: &[Put]) -> Vec<Receipt> {
+fn receipts_of_nothing(world: &World, messages: &[Put]) -> [Receipt; 4] {
     let nothing = "ffffffffffffffff.5.0192a4b0-0000-7000-8000-000000000000.4294967295".parse().expect("it is a name");
-    let names = messages.iter().map(|put| put.name.with_deliveries(77)).chain([nothing]);
-    let places = [ClaimPlace::Held, ClaimPlace::Until(UnixSeconds(2_000_000_020)), ClaimPlace::Until(UnixSeconds(0))];
-    let receipt = |name, place| Receipt { queue: world.queue.clone(), place, name };
-    let mut receipts: Vec<Receipt> = names.flat_map(|name| places.map(|place| receipt(name, place))).collect();
-    let seq = MessageName { seq: Seq(u64::MAX), ..messages[0].name };
-    receipts.push(Receipt { queue: "missing".parse().expect("it is a name"), ..receipt(seq, ClaimPlace::Held) });
-    receipts
+    let receipt = |place, name| Receipt { queue: world.queue.clone(), place, name };
+    let until = ClaimPlace::Until(UnixSeconds(2_000_000_020));
+    let missing = MessageName { seq: Seq(u64::MAX), ..messages[0].name };
+    [
+        receipt(until, messages[4].name.with_deliveries(77)),
+        receipt(ClaimPlace::Held, messages[5].name.with_deliveries(77)),
+        receipt(until, nothing),
+        Receipt { queue: "missing".parse().expect("it is a name"), ..receipt(ClaimPlace::Held, missing) },
+    ]
 }
 
 /// Everything that can be asked of a store, but for what takes messages away for good. Failing is no fault.
@@ -204,7 +212,7 @@ fn look_and_claim(store: &Spool<Fenced, &ManualClock>, world: &World, seen: &mut
         ControlFlow::Continue(())
     });
     let messages = seen.messages;
-    for which in messages.iter().map(|put| Which::Id(put.name.id)).chain([Which::Next(100)]) {
+    for which in [Which::Id(messages[0].name.id), Which::Id(messages[5].name.id), Which::Next(100)] {
         let mut others = Seen { messages, ids: Vec::new() };
         let _ = store.peek(queue, which, &mut |mut peeked| {
             others.body(peeked.listed.message.id, &mut peeked.body);
@@ -266,7 +274,8 @@ fuzz_target!(|data: &[u8]| {
     let there = snapshot(&queue_dir);
     let was_let_alone = |put: &&Put| there.get(&put.path).is_some_and(|(_, bytes)| bytes.as_ref() == Some(&put.file));
     let works = world.still_works(&messages);
-    let must_come: Vec<&Put> = messages.iter().filter(was_let_alone).filter(|_| works).collect();
+    let let_alone = messages.iter().filter(was_let_alone);
+    let must_come: Vec<&Put> = let_alone.filter(|put| works && can_come_back(&queue_dir, put)).collect();
     let mut seen = Seen { messages: &messages, ids: Vec::new() };
     if let Ok(store) = world.open() {
         let nothing = receipts_of_nothing(&world, &messages);
