@@ -108,6 +108,8 @@ impl Vandal<'_> {
                 let far = SystemTime::UNIX_EPOCH + Duration::from_secs(i64::MAX.unsigned_abs());
                 return fs::File::options().write(true).open(path)?.set_modified(far);
             }
+            // What a queue writes into is written into, whatever other names it has.
+            "second name" if is_written_in_place(path) => return Ok(()),
             "link to a directory" if self.is_a_directory_of_messages(path) => return Ok(()),
             // The spool itself is where it was.
             _ if path == self.spool || path == self.queue => return Ok(()),
@@ -171,6 +173,10 @@ const ACTS: [(u8, &str); 11] = [
     (b'm', "move"),
     (b't', "age"),
 ];
+
+fn is_written_in_place(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| ["state", "sweep", "format"].iter().any(|written| name == *written))
+}
 
 fn remove(path: &Path) {
     if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
