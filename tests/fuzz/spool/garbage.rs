@@ -121,7 +121,7 @@ impl Vandal<'_> {
             "link to a file" => symlink(self.outside.0, path),
             "link to a directory" => symlink(self.outside.1, path),
             "fifo" => RealFs.make_bell(path, 0o600),
-            "copy" => fs::copy(&which.path, path).map(drop),
+            "copy" => fs::write(path, &which.file),
             "second name" => fs::hard_link(&which.path, path),
             "move" => fs::rename(&which.path, path),
             _ => Ok(()),
