@@ -38,6 +38,9 @@ pub mod store;
 mod cli;
 mod commands;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 /// Runs the program on the arguments of a process, its own name first, and returns its exit status.
 ///
 /// Reads stdin and writes stdout and stderr as the arguments say; see mq(1).

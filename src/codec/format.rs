@@ -63,6 +63,8 @@ impl Format {
         match *body_start {
             [] => Err(DetectError::Empty),
             [digit, ..] if whole_len == 1 && digit.is_ascii_digit() => Err(DetectError::Ambiguous),
+            // Alone, it begins a JSON text that does not go on, or is a number in Msgpack; likelier it is neither.
+            [0..=0x7f] if whole_len == 1 => Err(DetectError::Unknown),
             // nil, never used, booleans, negative fixint: no valid body is longer than that byte.
             [0xc0..=0xc3 | 0xe0..=0xff, ..] if whole_len > 1 => Err(DetectError::Unknown),
             [0xc1, ..] => Err(DetectError::Unknown),

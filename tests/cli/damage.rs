@@ -155,3 +155,21 @@ fn i3_i9_a_damaged_message_whose_place_in_quarantine_is_taken_gets_another() {
     assert_eq!(spool.count("q", "corrupt"), 2);
     assert_eq!(fs::read(taken).unwrap(), b"of another time");
 }
+
+#[test]
+fn a_name_with_the_highest_number_does_not_end_the_numbers() {
+    let spool = Spool::new();
+    let id = spool.put("q", "first");
+    let first = spool.files_in("q", "ready").remove(0);
+    let leaf = spool.queue_dir("q").join("ready/5/ffffffffffff/ff");
+    fs::create_dir_all(&leaf).unwrap();
+    fs::rename(first, leaf.join(format!("ffffffffffffffff.5.{id}.0"))).unwrap();
+    fs::write(spool.queue_dir("q").join("state"), "lost").unwrap();
+    let _ = spool.mq_with(&["put", "q", "--lines"], "second\nthird\n").ok();
+    let _ = spool.mq(&["create", "there"]).ok();
+    fs::copy(spool.queue_dir("q").join("state"), spool.queue_dir("there").join("state")).unwrap();
+    let _ = spool.mq(&["move", "q", "there"]).ok();
+    let mut bodies = spool.bodies("there");
+    bodies.sort();
+    assert_eq!(bodies, ["first", "second", "third"]);
+}

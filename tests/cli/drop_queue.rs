@@ -44,3 +44,17 @@ fn a_put_that_is_under_way_fails_and_says_that_the_queue_is_gone() {
     let ran = put.finish();
     ran.fails(66).says("there is no queue 'q'");
 }
+
+#[test]
+fn only_what_can_be_a_queue_gets_its_name_back_from_a_dropper_that_died() {
+    let spool = Spool::new();
+    spool.put("q", "kept");
+    let checking = |name: &str| spool.root().join(format!(".checking-{name}"));
+    std::fs::rename(spool.queue_dir("q"), checking("q")).unwrap();
+    for name in ["lock", ".hidden", "..", "not a name"] {
+        std::fs::create_dir(checking(name)).unwrap();
+    }
+    spool.mq(&["create", "other"]).ok();
+    spool.mq(&["get", "q"]).ok().wrote("kept");
+    assert!(!spool.root().join("lock").is_dir() && !spool.root().join(".hidden").exists());
+}

@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -136,8 +136,13 @@ impl Bench {
 
     /// How many names there are below a directory of the queue `q`.
     pub(super) fn names_below(&self, inside: &str) -> usize {
+        self.paths_below(inside).len()
+    }
+
+    pub(super) fn paths_below(&self, inside: &str) -> Vec<PathBuf> {
         let (dir, _) = self.spool.as_ref().expect("a spool");
-        walkdir::WalkDir::new(dir.path().join("q").join(inside)).min_depth(1).into_iter().count()
+        let found = walkdir::WalkDir::new(dir.path().join("q").join(inside)).min_depth(1).into_iter();
+        found.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
     }
 
     pub(super) fn is_spool(&self) -> bool {

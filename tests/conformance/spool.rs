@@ -5,7 +5,7 @@ use mq::domain::{NewMessage, Policy, Visibility};
 use mq::store::spool::Order;
 use mq::store::{ClaimRequest, Error, Store};
 
-use super::bench::{Bench, is_done, is_stale, name, q, secs, with_delay};
+use super::bench::{Bench, is_done, is_stale, name, q, secs, text, with_delay};
 
 fn in_both_orders(test: impl Fn(&Bench, &dyn Store)) {
     for order in [Order::RollForward, Order::Classical] {
@@ -97,6 +97,50 @@ fn a_put_of_another_process_ends_a_wait() {
         let begun = std::time::Instant::now();
         watch.wait(secs(60)).unwrap();
         assert!(begun.elapsed() < std::time::Duration::from_millis(900));
+    });
+}
+
+/// A file of two names is what a mover leaves that dies; whose the other names are, the file says and not the id.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i1_a_file_that_only_has_the_id_of_another_is_no_name_of_it() {
+    in_both_orders(|b, _| {
+        b.put("kept");
+        b.claim_for(5).unwrap();
+        let kept = b.paths_below("claimed").into_iter().find(|path| path.is_file()).unwrap();
+        b.put("linked");
+        let linked = b.paths_below("ready").into_iter().find(|path| path.is_file()).unwrap();
+        std::fs::hard_link(&linked, linked.with_file_name(kept.file_name().unwrap())).unwrap();
+        let claims = b.store.claim(&q(), &ClaimRequest { most: 9, ..TIMED }).unwrap();
+        assert_eq!(claims.notices.len(), 1, "one is not the message that it is called");
+        b.advance(100);
+        assert!(b.drain("q").contains(&"kept".to_owned()));
+    });
+}
+
+/// Something in the very place where one message would go keeps that one, and no other.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i7_what_stands_in_the_way_of_one_message_keeps_no_other() {
+    in_both_orders(|b, _| {
+        b.put("first");
+        b.put("second");
+        let first = b.paths_below("ready").into_iter().filter(|path| path.is_file()).min().unwrap();
+        let claimed = format!("{}.1", first.file_stem().unwrap().to_str().unwrap());
+        let held = first.ancestors().nth(5).unwrap().join("claimed/held").join(&claimed);
+        std::fs::create_dir(&held).unwrap();
+        assert_eq!(b.hold().map(|mut delivery| text(&mut delivery)).as_deref(), Some("second"));
+        std::fs::remove_dir(&held).unwrap();
+        b.advance(2);
+        assert_eq!(b.claim_from("q", Visibility::Timed(Some(secs(5))), 2).len(), 2);
+        let way_back = first.with_file_name(&claimed);
+        std::fs::create_dir(&way_back).unwrap();
+        b.advance(100);
+        assert_eq!(b.drain("q"), ["second"]);
+        let error = b.store.claim(&q(), &TIMED).err().expect("there is one, and it cannot be had");
+        assert!(error.to_string().contains(&claimed), "{error}");
+        std::fs::remove_dir(&way_back).unwrap();
+        assert_eq!(b.drain("q"), ["first"]);
     });
 }
 

@@ -67,7 +67,19 @@ fn what_is_both_or_neither_is_refused() {
     for digit in b'0'..=b'9' {
         assert_eq!(Format::detect(&[digit], 1), Err(DetectError::Ambiguous));
     }
-    for body in [&b"hello"[..], b"  ", b"<a/>", b"\xef\xbb\xbf{}", "été".as_bytes(), b"\xc0\x01", b"\xc1", b"\x05"] {
+    for body in [
+        &b"hello"[..],
+        b"  ",
+        b"<a/>",
+        b"\xef\xbb\xbf{}",
+        "été".as_bytes(),
+        b"\xc0\x01",
+        b"\xc1",
+        b"\x05",
+        b"[",
+        b"\"",
+        b"t",
+    ] {
         let error = Format::detect(body, body.len() as u64).unwrap_err();
         assert_eq!(error, DetectError::Unknown, "{body:x?}");
         assert!(error.to_string().contains("name its format"));

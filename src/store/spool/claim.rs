@@ -83,6 +83,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             if swept.moved > 0 {
                 self.claim_ready(request, &policy, &mut claims)?;
             }
+            // There is something, and it cannot be had: that is not nothing.
+            if let (Some(error), []) = (swept.failed, claims.deliveries.as_slice()) {
+                return Err(error);
+            }
         }
         Ok(claims)
     }
@@ -96,10 +100,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     fn claim_in_order(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
+        let mut in_the_way = None;
         self.visit_ready(true, &mut |name, path| {
             match self.claim_one(name, path, request.visibility, policy, &mut claims.notices) {
                 Ok(Some(delivery)) => claims.deliveries.push(delivery),
                 Ok(None) => {}
+                // Something strayed to the very place that the message would go to: the others have their own.
+                Err(Error::Io { action, path, source }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    in_the_way.get_or_insert(Error::Io { action, path, source });
+                }
                 // What is claimed is handed out. (On a full disk a directory of claims cannot grow: finishing some
                 // makes room for the next.)
                 Err(error) if !claims.deliveries.is_empty() => {
@@ -110,7 +119,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             let enough = claims.deliveries.len() >= request.most;
             Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        })
+        })?;
+        match in_the_way {
+            Some(error) if claims.deliveries.is_empty() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Shows what lies in `ready/`, the next to be delivered first. With `tidy`, empty leaves that are not

@@ -41,6 +41,8 @@ mod fault;
 mod finish;
 pub mod fs;
 pub mod fsck;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod lock;
 mod look;

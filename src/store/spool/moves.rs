@@ -20,7 +20,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{Access, Fault, FileHandle, Fs, is_out_of_space};
+use super::fs::{Access, Fault, FileHandle, Fs, Status, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
 use super::{Kind, Modes, Order, Queue};
 use crate::domain::{Clock, Durability, MessageName};
@@ -65,7 +65,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             other => other.at("read", from)?,
         };
         if status.links > 1 {
-            self.remove_other_names(name, from, status.links)?;
+            self.remove_other_names(name, from, status)?;
         }
         match self.link_into(from, to)? {
             Some(Moved::Gone) => return Ok(Moved::Gone),
@@ -280,20 +280,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// Removes every name of a message but `keep`: what a mover left that died between link and unlink. The caller has
     /// the lock of the moves. A copy of the message is another file, and stays.
-    pub(super) fn remove_other_names(&self, name: &MessageName, keep: &Path, links: u64) -> Result<()> {
+    pub(super) fn remove_other_names(&self, name: &MessageName, keep: &Path, kept: Status) -> Result<()> {
         let mut others = Vec::new();
-        let kept = self.fs().status(keep).at("read", keep)?;
         let leaf = self.layout.leaf(name.priority, name.seq);
         // Where it most likely is; and, when the move was to another queue, wherever it is.
         let near = [leaf, self.layout.claimed(), self.layout.delayed()];
         for dir in near.iter().map(PathBuf::as_path).chain([self.spool.root()]) {
-            if others.len() as u64 + 1 >= links {
+            if others.len() as u64 + 1 >= kept.links {
                 break;
             }
             let walked = self.fs().walk(dir, &mut |path, status| {
-                let same = path.file_name().and_then(parse_name).is_some_and(|other| other.id == name.id);
-                let same = same && (status.device, status.inode) == (kept.device, kept.inode);
-                if same && status.kind == Kind::File && path != keep && !others.iter().any(|other| other == path) {
+                let same_id = path.file_name().and_then(parse_name).is_some_and(|other| other.id == name.id);
+                let same_file = (status.device, status.inode) == (kept.device, kept.inode);
+                if same_id && same_file && path != keep && !others.iter().any(|other| other == path) {
                     others.push(path.to_owned());
                 }
             });
@@ -320,7 +319,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             if let Ok(status) = self.fs().status(path)
                 && status.links > 1
             {
-                self.remove_other_names(name, path, status.links)?;
+                self.remove_other_names(name, path, status)?;
             }
             return self.unlink(path);
         }

@@ -109,7 +109,10 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         for name in left {
             let dir = self.root.join(&name);
             if let Some(queue) = name.strip_prefix(layout::CHECKING_PREFIX) {
-                let _ = self.fs.rename(&dir, &self.root.join(queue));
+                // Only what a queue can be called was a queue: a name is checked before it is a path.
+                if !layout::RESERVED.contains(&queue) && queue.parse::<QueueName>().is_ok() {
+                    let _ = self.fs.rename(&dir, &self.root.join(queue));
+                }
             } else if name.starts_with(layout::MAKING_PREFIX) || name.starts_with(layout::DROPPING_PREFIX) {
                 self.remove_tree(&dir);
             }

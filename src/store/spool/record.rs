@@ -18,6 +18,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::fs::FileHandle;
+use super::layout::parse_hex;
 use crate::domain::{Attributes, MediaType, MessageId, Priority, QueueName, UnixMillis, UnixSeconds};
 use crate::store::{Body, Error, Failure, Message};
 
@@ -243,8 +244,9 @@ fn parse_header(line: &[u8]) -> Result<(Message, u32), ReadError> {
     if header.mq != VERSION || header.crc.as_bytes() != &line[CRC_AT..CRC_AT + CRC_WIDTH] {
         return damaged("its header is not laid out as it should be");
     }
-    let Ok(crc) = u32::from_str_radix(&header.crc, 16) else {
-        return damaged("its checksum is not a number");
+    // In the one spelling that it is written in: from_str_radix takes capitals and a sign as well.
+    let Some(crc) = parse_hex(&header.crc, CRC_WIDTH).and_then(|crc| u32::try_from(crc).ok()) else {
+        return damaged("its checksum is not a number of 8 lower-case hexadecimal digits");
     };
     let message = Message {
         id: header.id,
@@ -323,4 +325,37 @@ pub(crate) fn read_log<H: FileHandle>(file: &H, place: BodyPlace) -> io::Result<
     let got = file.read_at(&mut bytes, start)?;
     let lines = bytes[..got].split(|byte| *byte == b'\n');
     Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i3_a_checksum_has_one_spelling() {
+        let message = Message {
+            id: MessageId::new(UnixMillis(1), &[0; 10]),
+            queue: "jobs".parse().unwrap(),
+            put_at: UnixMillis(1),
+            priority: Priority::default(),
+            len_bytes: 0,
+            media_type: None,
+            attributes: Attributes::default(),
+            reply_to: None,
+            due: None,
+            expires_at: None,
+        };
+        let good = Draft::new(&message).unwrap().finish(0, 0);
+        let (_, crc) = parse_header(&good).unwrap();
+        let spelled = |crc: &str| {
+            let mut line = good.clone();
+            line[CRC_AT..CRC_AT + CRC_WIDTH].copy_from_slice(crc.as_bytes());
+            parse_header(&line)
+        };
+        assert_eq!(spelled("00abcdef").unwrap().1, 0xab_cdef);
+        for other in [format!("{crc:08X}").replace(char::is_numeric, "A"), "+0abcdef".to_owned(), "00abcdeg".to_owned()]
+        {
+            assert!(spelled(&other).is_err(), "{other} was taken");
+        }
+    }
 }

@@ -21,6 +21,10 @@ const SYNC_EVERY: u64 = 1 << 16;
 /// How far the first put after a boot jumps: further than the counter can have lagged.
 const JUMP: u64 = 2 * SYNC_EVERY;
 
+/// No leaf is begun after this number. Nobody ever gets there by putting, but the name of something that strayed into
+/// a queue whose counter is lost can claim to have been; numbers repeat then, and ids still tell the names apart.
+const LAST: u64 = u64::MAX - 2 * LEAF_LEN + 1;
+
 /// The length of the counter file: a boot id (36), the number (16), the checksum (8), separators.
 const STATE_LEN: usize = 63;
 
@@ -112,9 +116,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Takes up to `most` numbers in a row, none of them beyond the end of the first one's leaf.
     pub(super) fn take_seqs(&self, most: u64) -> Result<Block> {
         let counter = self.open_counter()?;
-        let first = counter.next;
+        let first = counter.next.min(LAST);
         let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
-        let next = first.saturating_add(len);
+        let next = first + len;
         let is_due = counter.is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY;
         self.write_counter(&counter.file, &counter.boot, next, is_due)?;
         Ok(Block { first, len })

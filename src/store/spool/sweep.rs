@@ -49,6 +49,8 @@ pub(super) struct Swept {
     pub(super) left: usize,
     /// What somebody should hear of.
     pub(super) notices: Vec<Notice>,
+    /// Why the first of those could not be moved that could not: it is no reason to leave the others where they are.
+    pub(super) failed: Option<Error>,
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
@@ -121,7 +123,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         found.sort_unstable();
         let event = Event::Sweep { holder_gone: false };
         for (name, path) in found {
-            self.sweep_one(state, event, &name, &path, policy, swept)?;
+            self.sweep_one(state, event, &name, &path, policy, swept);
         }
         Ok(())
     }
@@ -134,15 +136,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         path: &Path,
         policy: &Policy,
         swept: &mut Swept,
-    ) -> Result<()> {
+    ) {
         let facts = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
         match lifecycle::next(state, event, facts, policy, self.now_of_sweep()) {
             Ok(Outcome::Become(state, deliveries)) => {
                 let name_after = name.with_deliveries(deliveries);
                 let to = self.layout.path(state, &name_after);
-                if self.transfer(name, path, &to, policy.durability)? == Moved::Yes {
-                    swept.moved += 1;
-                    swept.left = swept.left.saturating_sub(1);
+                match self.transfer(name, path, &to, policy.durability) {
+                    Ok(Moved::Yes) => {
+                        swept.moved += 1;
+                        swept.left = swept.left.saturating_sub(1);
+                    }
+                    Ok(Moved::Gone) => {}
+                    Err(error) => swept.failed = swept.failed.take().or(Some(error)),
                 }
             }
             Ok(Outcome::DeadLetter) => {
@@ -151,7 +157,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Returns held claims whose holders are gone.
@@ -167,7 +172,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let Ok(file) = self.fs().open(&path, Access::Read) else { continue };
             if file.try_lock().unwrap_or(false) || self.commits(Fault::SweepTakesHeld) {
                 let event = Event::Sweep { holder_gone: true };
-                self.sweep_one(State::Held, event, &name, &path, policy, swept)?;
+                self.sweep_one(State::Held, event, &name, &path, policy, swept);
             }
         }
         Ok(())

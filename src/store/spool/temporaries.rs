@@ -108,7 +108,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let is_old = status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS;
             match temporary.kind {
                 Kind::File if is_old || status.len_bytes > 0 => {
-                    self.sweep_temporary(&temporary, is_old, policy, swept)?;
+                    self.sweep_temporary(&temporary, is_old, policy, swept);
                 }
                 Kind::Dir if is_old => {
                     let Ok(dir) = self.fs().open_dir(&temporary.path) else { continue };
@@ -133,30 +133,36 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.begin_boot()?;
         }
         let temporary = Temporary { id, path: path.to_owned(), kind: Kind::File };
-        self.sweep_temporary(&temporary, self.is_old(path), policy, &mut Swept::default())
+        let mut swept = Swept::default();
+        self.sweep_temporary(&temporary, self.is_old(path), policy, &mut swept);
+        swept.failed.map_or(Ok(()), Err)
     }
 
     /// Publishes a dead writer's temporary if it is complete, and removes it if not.
-    fn sweep_temporary(&self, temporary: &Temporary, is_old: bool, policy: &Policy, swept: &mut Swept) -> Result<()> {
+    fn sweep_temporary(&self, temporary: &Temporary, is_old: bool, policy: &Policy, swept: &mut Swept) {
         let is_classical = self.spool.order() == Order::Classical;
         if is_classical && !is_old {
-            return Ok(());
+            return;
         }
         match self.examine(temporary) {
             Found::Complete(message, file) if !is_classical => {
-                let published = self.take_seq().and_then(|seq| self.adopt(temporary, &message, &file, seq, policy))?;
+                let published = self.take_seq().and_then(|seq| self.adopt(temporary, &message, &file, seq, policy));
                 drop(file);
-                if published == Some(State::Ready) {
-                    self.ring(1);
+                match published {
+                    Ok(state) => {
+                        if state == Some(State::Ready) {
+                            self.ring(1);
+                        }
+                        swept.moved += usize::from(state.is_some());
+                    }
+                    Err(error) => swept.failed = swept.failed.take().or(Some(error)),
                 }
-                swept.moved += usize::from(published.is_some());
             }
             Found::Complete(_, _lock) | Found::Incomplete(_lock) if is_old => {
                 let _ = self.fs().unlink(&temporary.path);
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Publishes every complete temporary of a dead writer, under numbers from `next` on. Returns the next number.

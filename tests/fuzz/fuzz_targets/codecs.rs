@@ -1,0 +1,79 @@
+//! Codecs: no document makes a conversion panic, run away or lie, whatever it nests and claims.
+//!
+//! The first byte chooses the format of the input, and how deep the rest of it is nested.
+
+#![no_main]
+
+use std::io::Read;
+
+use libfuzzer_sys::fuzz_target;
+use mq::codec::{CodecError, Format, convert};
+
+/// Brings one byte at a time.
+struct Trickle<'a>(&'a [u8]);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let len = buf.len().min(1);
+        self.0.read(&mut buf[..len])
+    }
+}
+
+fn converted(from: Format, to: Format, input: &[u8]) -> Option<Vec<u8>> {
+    let mut output = Vec::new();
+    let result = convert(from, to, &mut &*input, &mut output);
+    let mut trickled = Vec::new();
+    let trickle = convert(from, to, &mut Trickle(input), &mut trickled);
+    assert_eq!(result.is_ok(), trickle.is_ok(), "the pieces make a difference");
+    match result {
+        Ok(()) => {
+            assert_eq!(output, trickled);
+            Some(output)
+        }
+        Err(error @ CodecError::Data { .. }) => {
+            assert!(!error.to_string().is_empty());
+            None
+        }
+        Err(error) => panic!("memory failed: {error}"),
+    }
+}
+
+/// What was converted is valid, and says the same when it is written anew and taken there and back.
+fn check(from: Format, to: Format, input: &[u8]) {
+    let Some(output) = converted(from, to, input) else { return };
+    let again = converted(to, to, &output).expect("what was written can be read");
+    assert_eq!(again, output, "written anew it is another document");
+    assert!(!Format::detect(&output, output.len() as u64).is_ok_and(|format| format != to));
+    for other in Format::ALL {
+        // Msgpack may hold what JSON cannot (a map whose keys are no strings).
+        let Some(there) = converted(to, *other, &output) else {
+            assert!(*other == Format::Json || to == Format::Json, "{to} cannot become {other}");
+            continue;
+        };
+        let back = converted(*other, to, &there).expect("the way back");
+        let there_again = converted(to, *other, &back).expect("and there once more");
+        assert_eq!(there_again, there, "{to} to {other} and back is no fixed point");
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let [choice, input @ ..] = data else { return };
+    let from = Format::ALL[usize::from(*choice) % Format::ALL.len()];
+    // Deep nesting is a matter of a few bytes in Msgpack and of as many as there are levels in JSON.
+    let nested: Vec<u8> = match choice >> 5 {
+        0..=4 => input.to_vec(),
+        5 => [&[0x91; 200], input].concat(),
+        6 => [&[b'['; 120], input, &[b']'; 120]].concat(),
+        _ => [&vec![b'['; 100_000], input].concat(),
+    };
+    let _ = Format::detect(&nested, nested.len() as u64);
+    for to in Format::ALL {
+        check(from, *to, &nested);
+    }
+    if let Ok(text) = std::str::from_utf8(input)
+        && let Ok(format) = text.parse::<Format>()
+    {
+        assert_eq!(format.name().parse(), Ok(format));
+        assert_eq!(format.mime_type().parse(), Ok(format));
+    }
+});
