@@ -4,7 +4,8 @@
 //!   directory makes all changes up to the last one of that directory safe. Journaled ext4, XFS.
 //! - *Whole* ([`Names::Whole`]): the changes up to the last commit, some moment ago, and on top of them what
 //!   each sync of a directory since had to say of that directory: the names that it has, and not those that it
-//!   lost again before. The sync of a directory out of which a file was renamed is a commit. Btrfs and its log.
+//!   lost again before. The sync of a directory out of which a file was renamed is a commit. Of a rename that comes
+//!   out of a sync both names may be there. Btrfs and its log.
 //! - *Bare* ([`Names::Bare`], called weak in the literature): each name by itself is as it was when its directory was last
 //!   synced, or as any change since then has made it; the two halves of a rename may part.
 //!
@@ -125,7 +126,38 @@ impl Disk {
                 Record::SyncAll => {}
             }
         }
-        format!("a commit {lost} of {} changes ago, and {redone} names out of syncs since", log.len())
+        let doubled = self.double_names(&log[commit..], choices);
+        format!("a commit {lost} of {} changes ago, {redone} names out of syncs since, {doubled} with both", log.len())
+    }
+
+    /// A rename since the commit can be in the log with its new name alone: then the old one is there, too.
+    fn double_names(&mut self, since: &[Record], choices: &mut Choices) -> usize {
+        let renames: Vec<&Change> = since
+            .iter()
+            .filter_map(|record| match record {
+                Record::Changes(changes, _) if changes.len() == 2 => Some(&changes[1]),
+                _ => None,
+            })
+            .collect();
+        // None, all, or the last.
+        let skip = match choices.pick(if renames.is_empty() { 1 } else { 3 }) {
+            0 => renames.len(),
+            1 => 0,
+            _ => renames.len() - 1,
+        };
+        let mut doubled = 0;
+        for change in &renames[skip..] {
+            let is_file = change.after.is_some_and(|ino| matches!(self.inodes[ino].node, Node::File(_)));
+            let is_free = self.dir(change.dir).is_ok_and(|entries| !entries.contains_key(&change.name));
+            let is_somewhere = change.after.is_some_and(|ino| self.status(ino).links > 0);
+            // (A directory that was moved itself brings the move with it.)
+            let is_place = renames.iter().all(|other| other.after != Some(change.dir));
+            if is_file && is_free && is_somewhere && is_place {
+                self.set_entry(change.dir, &change.name, change.after);
+                doubled += 1;
+            }
+        }
+        doubled
     }
 
     /// A new directory that is synced brings its own name with it, and those above it.

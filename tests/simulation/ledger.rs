@@ -36,8 +36,8 @@ pub enum Fate {
     Kept,
     /// Something was begun that may have ended it.
     MaybeGone,
-    /// It was acknowledged, then, that it is gone for good.
-    Deleted(Moment),
+    /// It was acknowledged, then and for this delivery, that it is gone for good.
+    Deleted(Moment, u32),
 }
 
 #[derive(Debug, Clone)]
@@ -115,10 +115,11 @@ impl Ledger {
         if *entry.id.get_or_insert(id) != id {
             return Err(format!("I3: {who} has two ids"));
         }
-        if let Fate::Deleted(when) = entry.fate {
-            // A power cut may forget a claim, and the count with it: a receipt of before then fits the next claim too.
-            let by_an_old_receipt = self.cuts > 0 && handed.began < when;
-            if !by_an_old_receipt {
+        if let Fate::Deleted(when, count) = entry.fate {
+            // A claim from before, that ended before it came to be heard of. And a power cut may forget a claim, and
+            // the count with it: a receipt of before then fits the next claim too.
+            let is_late = handed.receipt.name.deliveries < count || self.cuts > 0 || moves;
+            if handed.began > when || !is_late {
                 return Err(format!("I4: {who} was deleted and came back"));
             }
         }
@@ -174,7 +175,7 @@ impl Ledger {
         }
         entry.deliveries[at].has_ended = true;
         if for_good && (entry.is_durable || self.cuts == 0) {
-            entry.fate = Fate::Deleted(moment);
+            entry.fate = Fate::Deleted(moment, entry.deliveries[at].receipt.name.deliveries);
         }
         Ok(())
     }
@@ -222,7 +223,7 @@ impl Ledger {
         if entry.drained.replace(moment).is_some() {
             return Err(format!("I2: message {number} was there twice"));
         }
-        if matches!(entry.fate, Fate::Deleted(_)) {
+        if matches!(entry.fate, Fate::Deleted(..)) {
             return Err(format!("I4: message {number} was deleted and came back"));
         }
         if entry.expires_ms.is_some_and(|at| at <= now_ms) {

@@ -44,6 +44,8 @@ pub(crate) const CHECKING_PREFIX: &str = ".checking-";
 /// See [`MAKING_PREFIX`].
 pub(crate) const DROPPING_PREFIX: &str = ".dropped-";
 
+/// The directory of temporaries.
+pub(crate) const TMP: &str = "tmp";
 const HELD: &str = "held";
 const WHY: &str = ".why";
 
@@ -83,7 +85,7 @@ impl Layout {
     }
 
     pub(crate) fn tmp(&self) -> PathBuf {
-        self.dir.join("tmp")
+        self.dir.join(TMP)
     }
 
     pub(crate) fn temporary(&self, id: MessageId) -> PathBuf {

@@ -1,7 +1,7 @@
 //! How a message's name gets from one place to another.
 //!
 //! Where renames are journaled whole ([`Order::RollForward`]) a move is one rename: after a power cut the
-//! message has its old name or its new one. Nothing is synced, because a move promises nothing that a later
+//! message has its old name or its new one (on Btrfs at times both: whoever touches either removes the other). Nothing is synced, because a move promises nothing that a later
 //! look could miss.
 //!
 //! On bare POSIX ([`Order::Classical`]) the two halves of a rename may part, and the removal of the old name
@@ -20,10 +20,10 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{Access, Fault, FileHandle, Fs, Status, is_out_of_space};
+use super::fs::{Access, Fault, FileHandle, Fs, Names, Status, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
 use super::{Kind, Modes, Order, Queue};
-use crate::domain::{Clock, Durability, MessageName};
+use crate::domain::{Clock, Durability, MessageId, MessageName};
 use crate::store::{At, Error, Result};
 
 /// How often a directory that was removed in passing is made again before giving up.
@@ -57,6 +57,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(Moved::Yes);
         }
         if !self.is_classical(durability) || self.commits(Fault::MoveByRename) {
+            let _lock = self.make_single(name, from, durability)?;
             return self.rename_into(from, to);
         }
         let _lock = self.lock_moves()?;
@@ -93,7 +94,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// The lock under which moves of the classical order are done; nothing where it is held already. One for the
     /// whole spool, because a message can move between two queues, and whoever meets one with two names has to know
     /// that no mover of either queue is at it.
-    fn lock_moves(&self) -> Result<Option<F::File>> {
+    pub(super) fn lock_moves(&self) -> Result<Option<F::File>> {
         if self.shared.borrow().is_some() {
             return Ok(None);
         }
@@ -281,26 +282,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Removes every name of a message but `keep`: what a mover left that died between link and unlink. The caller has
     /// the lock of the moves. A copy of the message is another file, and stays.
     pub(super) fn remove_other_names(&self, name: &MessageName, keep: &Path, kept: Status) -> Result<()> {
-        let mut others = Vec::new();
         let leaf = self.layout.leaf(name.priority, name.seq);
         // Where it most likely is; and, when the move was to another queue, wherever it is.
-        let near = [leaf, self.layout.claimed(), self.layout.delayed()];
-        for dir in near.iter().map(PathBuf::as_path).chain([self.spool.root()]) {
-            if others.len() as u64 + 1 >= kept.links {
-                break;
-            }
-            let walked = self.fs().walk(dir, &mut |path, status| {
-                let same_id = path.file_name().and_then(parse_name).is_some_and(|other| other.id == name.id);
-                let same_file = (status.device, status.inode) == (kept.device, kept.inode);
-                if same_id && same_file && path != keep && !others.iter().any(|other| other == path) {
-                    others.push(path.to_owned());
-                }
-            });
-            match walked {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.at("read", dir)?,
-            }
-        }
+        let near = [leaf, self.layout.claimed(), self.layout.delayed(), self.layout.tmp()];
+        let others = self.other_names(name.id, &near, keep, kept)?;
         if !others.is_empty() {
             // The mover may have died before it had synced the name that is kept now.
             self.sync_into(parent(keep))?;
@@ -310,6 +295,54 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.sync_upward(parent(&other))?;
         }
         Ok(())
+    }
+
+    /// The other names of the message's file at `keep`, in the whole spool; `near` is looked through first.
+    pub(super) fn other_names(
+        &self,
+        id: MessageId,
+        near: &[PathBuf],
+        keep: &Path,
+        kept: Status,
+    ) -> Result<Vec<PathBuf>> {
+        let mut others = Vec::new();
+        for dir in near.iter().map(PathBuf::as_path).chain([self.spool.root()]) {
+            if others.len() as u64 + 1 >= kept.links {
+                break;
+            }
+            let walked = self.fs().walk(dir, &mut |path, status| {
+                let same_file = (status.device, status.inode) == (kept.device, kept.inode);
+                if same_file && path != keep && id_in(path) == Some(id) && !others.iter().any(|other| other == path) {
+                    others.push(path.to_owned());
+                }
+            });
+            match walked {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other.at("read", dir)?,
+            }
+        }
+        Ok(others)
+    }
+
+    /// Where a power cut can leave both names of a rename: removes every name but `path`, and returns the lock under
+    /// which that was done. Nobody makes a second name there, so one look without it is enough to know that there is none.
+    pub(super) fn make_single(
+        &self,
+        name: &MessageName,
+        path: &Path,
+        durability: Durability,
+    ) -> Result<Option<F::File>> {
+        let is_doubled = || self.fs().status(path).is_ok_and(|status| status.links > 1);
+        if durability == Durability::None || self.spool.names() != Names::Whole || !is_doubled() {
+            return Ok(None);
+        }
+        let lock = self.lock_moves()?;
+        if let Ok(status) = self.fs().status(path)
+            && status.links > 1
+        {
+            self.remove_other_names(name, path, status)?;
+        }
+        Ok(lock)
     }
 
     /// Removes a message's file for good, but for the sync of its directory. `false` if it is not there.
@@ -323,6 +356,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             return self.unlink(path);
         }
+        let _lock = self.make_single(name, path, durability)?;
         self.unlink(path)
     }
 
@@ -349,6 +383,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             other => other.at("read", dir),
         }
     }
+}
+
+/// The id of the message that a file is, by its name or by that of a temporary.
+fn id_in(path: &Path) -> Option<MessageId> {
+    let name = path.file_name()?;
+    let is_temporary = parent(path).file_name().is_some_and(|dir| dir == layout::TMP);
+    if is_temporary { name.to_str()?.parse().ok() } else { parse_name(name).map(|name| name.id) }
 }
 
 /// The message is where it was, and where it should go is no place: the queue was dropped.

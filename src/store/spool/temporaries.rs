@@ -105,6 +105,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         for temporary in found {
             let Ok(status) = self.fs().status(&temporary.path) else { continue };
+            if status.links > 1 && temporary.kind == Kind::File && self.was_published(&temporary)? {
+                continue;
+            }
             let is_old = status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS;
             match temporary.kind {
                 Kind::File if is_old || status.len_bytes > 0 => {
@@ -122,6 +125,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(())
     }
 
+    /// Whether the temporary has its place already: where a power cut can leave both names of a rename. Then its name
+    /// in `tmp/` is removed.
+    fn was_published(&self, temporary: &Temporary) -> Result<bool> {
+        let _lock = self.lock_moves()?;
+        let Ok(status) = self.fs().status(&temporary.path) else { return Ok(true) };
+        let others = self.other_names(temporary.id, &[], &temporary.path, status)?;
+        if others.is_empty() {
+            // Somebody outside has a link to it.
+            return Ok(false);
+        }
+        let _ = self.fs().unlink(&temporary.path);
+        Ok(true)
+    }
+
     /// Whether a temporary has not been written for so long that its writer has had the time to lock it.
     pub(super) fn is_old(&self, path: &Path) -> bool {
         self.fs().status(path).is_ok_and(|status| status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS)
@@ -133,6 +150,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.begin_boot()?;
         }
         let temporary = Temporary { id, path: path.to_owned(), kind: Kind::File };
+        if self.fs().status(path).is_ok_and(|status| status.links > 1) && self.was_published(&temporary)? {
+            return Ok(());
+        }
         let mut swept = Swept::default();
         self.sweep_temporary(&temporary, self.is_old(path), policy, &mut swept);
         swept.failed.map_or(Ok(()), Err)
@@ -174,7 +194,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         let mut found = Vec::new();
         for temporary in self.temporaries(usize::MAX)? {
+            // One that has another name as well was published, and is left to the sweep, which has the lock for that.
+            let is_single = || self.fs().status(&temporary.path).is_ok_and(|status| status.links == 1);
             if temporary.kind == Kind::File
+                && is_single()
                 && let Found::Complete(message, file) = self.examine(&temporary)
             {
                 found.push((temporary, message, file));

@@ -9,7 +9,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::super::fs::{Access, FileHandle, Fs, Status};
+use super::super::fs::{Access, FileHandle, Fs, Names, Status};
 use super::super::layout;
 use super::super::{Order, Queue};
 use super::parts::QueueCheck;
@@ -187,6 +187,15 @@ impl<'a, F: Fs, C: Clock> Check<'a, '_, F, C> {
         let (Some(at), Some(at_keep)) = (checks.get(&other.queue), checks.get(&keep.queue)) else { return };
         let what = format!("is a second name of the message {}", keep.path.display());
         let is_locked = |at: &QueueCheck<'_, F, C>| at.queue.is_classical(at.policy.durability);
+        let is_durable = [at, at_keep].iter().all(|at| at.policy.durability == Durability::Full);
+        if is_durable && self.spool.names() == Names::Whole {
+            // A power cut has left both names of a rename.
+            let finding = at.finding(FindingKind::TwoNames, &other.path, what, "remove this name");
+            return self.mend(finding, |check| {
+                drop(at_keep.queue.make_single(&keep.name, &keep.path, Durability::Full)?);
+                is_gone(&check.spool.fs, &other.path, "it came back")
+            });
+        }
         if !(is_locked(at) && is_locked(at_keep)) {
             return self.look_at_extra(at, FindingKind::TwoNames, what, keep, other);
         }
