@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -218,8 +217,9 @@ impl Fs for RealFs {
     fn scan(&self, dir: &Path, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
         let fd = open(dir, DIRECTORY, 0)?;
         // A whole leaf (256 names of some 60 bytes) fits, so that listing one is one call and one to see the end.
-        let mut buffer = vec![MaybeUninit::<u8>::uninit(); 32 * 1024];
-        let mut entries = RawDir::new(&fd, &mut buffer);
+        // (Its capacity and no more: a build that is not optimized would fill it byte by byte.)
+        let mut buffer = Vec::<u8>::with_capacity(32 * 1024);
+        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
