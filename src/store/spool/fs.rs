@@ -59,6 +59,9 @@ pub enum Names {
     Whole,
     /// Bare POSIX: any of the changes may survive without any of the others, the two halves of a rename too.
     Bare,
+    /// It could not be found out now. Handled with the care for all three: another process may know which of them
+    /// it is, and may have promised what only that one keeps.
+    Unknown,
 }
 
 /// How a file is opened.

@@ -3,8 +3,9 @@
 //! Expired claims return under their own number, so to the head of the queue, or go to the dead letters;
 //! delayed messages that are due become ready; held claims whose lock can be taken have lost their holder;
 //! a complete temporary whose writer is gone *is* a message and is published, an incomplete one is removed.
-//! (In the classical order every temporary of a dead writer is removed: the promise is given only when the
-//! published name is durable, and a temporary's name can come back after that.)
+//! (On bare POSIX every temporary of a dead writer is removed: the promise is given only when the published name
+//! is durable, and a temporary's name can come back after that. Where the file system could not be told, a complete
+//! one stays: another process may know it, and may have made the promise.)
 //!
 //! Invariants: after a sweep nothing due is left over (I7) unless there was more than it may do at once, and
 //! then the next one goes on; two sweepers at once do no harm, since each step is one move that one of them
@@ -15,7 +16,7 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{Access, FileHandle, Fs};
+use super::fs::{Access, FileHandle, Fs, Names};
 use super::layout::parse_name;
 use super::moves::Moved;
 use super::record::{Opened, ReadError};
@@ -217,7 +218,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if !file.try_lock().unwrap_or(false) {
             return Ok(());
         }
-        if self.spool.order() == Order::Classical {
+        if self.spool.names() == Names::Bare {
             // Its name may have come back with a power cut after it was published, and the message may be
             // deleted by now. Nobody was promised anything by a temporary in this order.
             let _ = self.fs().unlink(path);
@@ -231,6 +232,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Err(ReadError::Io(_)) => return Ok(()),
         };
+        if self.spool.order() == Order::Classical {
+            // It is a message or it is none: whoever knows the file system will say.
+            return Ok(());
+        }
         if policy.durability == Durability::Full {
             // Its writer may have died before its own sync.
             if file.sync().is_err() {
