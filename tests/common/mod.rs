@@ -178,6 +178,33 @@ impl Drop for Image {
     }
 }
 
+/// An overlay of two directories in memory: a file system of which nothing is known, as containers have it. It asks
+/// for the classical order, and its syncs cost nothing.
+pub struct Overlay(tempfile::TempDir);
+
+impl Overlay {
+    /// Mounts one, where that is allowed.
+    pub fn new() -> Option<Self> {
+        let dir = scratch();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        ["lower", "upper", "work", "root"].iter().try_for_each(|name| std::fs::create_dir(at(name))).ok()?;
+        let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+        let mount = ["-t", "overlay", "overlay", "-o", &options, &at("root")];
+        quiet(Command::new("mount").args(mount)).then_some(Self(dir))
+    }
+
+    /// Where it is mounted.
+    pub fn root(&self) -> PathBuf {
+        self.0.path().join("root")
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        quiet(Command::new("umount").arg(self.root()));
+    }
+}
+
 /// Runs a tool; whether it was content.
 pub fn quiet(command: &mut Command) -> bool {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
