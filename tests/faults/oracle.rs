@@ -11,7 +11,8 @@ use mq::store::{ClaimRequest, Store as _};
 
 use super::inject::Ran;
 use super::verbs::{Evidence, Promise, Verb};
-use super::world::{Message, Spot, World, let_time_pass, look};
+use super::world::{Message, Spot, World, look};
+use crate::common::let_time_pass;
 
 /// The statuses that a failure may have: those of exit.rs but `usage` and `internal error`.
 const FAILURES: [i32; 6] = [65, 66, 73, 74, 75, 77];

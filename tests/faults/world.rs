@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use rustix::fs::{CWD, FileType, Mode};
 use serde_json::Value;
 
-use crate::common::{expect, scratch};
+use crate::common::{PAST, expect, make_old, scratch};
 
 /// Which spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,9 +61,6 @@ impl Worlds {
 
 /// The queues of the spools that are no `Nothing`.
 pub(crate) const QUEUES: [&str; 7] = ["q", "r", "empty", "lone", "paused", "buried", "buried.dead"];
-
-/// A second that is long past.
-const PAST: u64 = 1_000_000_000;
 
 impl World {
     fn nothing() -> Self {
@@ -201,15 +197,6 @@ impl World {
     }
 }
 
-/// Makes everything that lies directly in `dir` look long forgotten.
-fn make_old(dir: &Path) {
-    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(PAST);
-    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-        // A young one may be published or cleared away meanwhile.
-        let _ = std::fs::File::open(entry.path()).and_then(|file| file.set_modified(old));
-    }
-}
-
 /// All message files of a spool by their ids, as the directories show them.
 pub(crate) fn look(spool: &Path) -> BTreeMap<String, Vec<Spot>> {
     let mut found: BTreeMap<String, Vec<Spot>> = BTreeMap::new();
@@ -231,21 +218,4 @@ pub(crate) fn look(spool: &Path) -> BTreeMap<String, Vec<Spot>> {
         found.entry(id.to_owned()).or_default().push(spot);
     }
     found
-}
-
-/// Lets all the time pass that anything in the spool waits for: claims end, delays are over, what the dead were
-/// writing is old.
-pub(crate) fn let_time_pass(spool: &Path) {
-    for queue in std::fs::read_dir(spool).into_iter().flatten().flatten() {
-        for state in ["claimed", "delayed"] {
-            let dir = queue.path().join(state);
-            let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-            let seconds = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
-            for (n, second) in seconds.filter(|second| *second > 10 * PAST / 8).collect::<Vec<_>>().iter().enumerate() {
-                let past = (PAST / 2 + n as u64).to_string();
-                let _ = std::fs::rename(dir.join(second.to_string()), dir.join(past));
-            }
-        }
-        make_old(&queue.path().join("tmp"));
-    }
 }
