@@ -20,7 +20,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{FileHandle, Fs, is_out_of_space};
+use super::fs::{FileHandle, Fs, Names, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
 use super::{Kind, Queue};
 use crate::domain::{Clock, Durability, MessageName};
@@ -237,9 +237,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    /// Removes every name of a message but `keep`: what a mover left that died between link and unlink.
+    /// Removes every name of a message but `keep`: what a mover left that died between link and unlink, or a power
+    /// cut that came upon a rename.
     fn remove_other_names(&self, name: &MessageName, keep: &Path, links: u64) -> Result<()> {
         let mut others = Vec::new();
+        let temporary = self.layout.temporary(name.id);
+        if self.fs().status(&temporary).is_ok_and(|status| status.kind == Kind::File) {
+            others.push(temporary);
+        }
         let leaf = self.layout.leaf(name.priority, name.seq);
         // Where it most likely is; and, when the move was to another queue, wherever it is.
         let near = [leaf, self.layout.claimed(), self.layout.delayed()];
@@ -275,6 +280,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.remove_other_names(name, path, status.links)?;
             }
             return self.unlink(path);
+        }
+        // Here no move makes two names, but a power cut can leave both of a rename's.
+        if durability == Durability::Full
+            && self.spool.names() == Names::Whole
+            && let Ok(status) = self.fs().status(path)
+            && status.links > 1
+        {
+            self.remove_other_names(name, path, status.links)?;
         }
         self.unlink(path)
     }

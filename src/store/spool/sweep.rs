@@ -232,6 +232,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Err(ReadError::Io(_)) => return Ok(()),
         };
+        if self.fs().status(path).is_ok_and(|status| status.links > 1) && self.find(id)?.is_some() {
+            // It was published: Btrfs can bring a power cut's rename back with both of its names.
+            let _ = self.fs().unlink(path);
+            return Ok(());
+        }
         if self.spool.order() == Order::Classical {
             // It is a message or it is none: whoever knows the file system will say.
             return Ok(());
