@@ -5,6 +5,11 @@
 
 mod common;
 
+/// Its files lie in `tests/power/`.
+mod power {
+    mod at_work;
+}
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
