@@ -245,7 +245,7 @@ impl Image {
 impl Drop for Image {
     fn drop(&mut self) {
         if self.is_mounted {
-            quiet(Command::new("umount").arg(self.root()));
+            unmount(&self.root());
         }
     }
 }
@@ -273,7 +273,16 @@ impl Overlay {
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        quiet(Command::new("umount").arg(self.root()));
+        unmount(&self.root());
+    }
+}
+
+/// Unmounts. A child that another thread of the test has forked and that has not come to its program yet has a copy of
+/// every open file, and while it has, the file system is busy.
+fn unmount(root: &Path) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !quiet(Command::new("umount").arg(root)) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
