@@ -5,22 +5,17 @@
 
 mod common;
 
+/// Its files lie in `tests/power/`.
+mod power {
+    mod at_work;
+}
+
 use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
-use common::{Image, expect, mq, run};
-
-/// A reproducible source of choices.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % n
-    }
-}
+use common::{Dice, Image, expect, mq, run};
 
 fn lines_of(bytes: &[u8]) -> impl Iterator<Item = String> {
     String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect::<Vec<_>>().into_iter()

@@ -297,6 +297,27 @@ fn i1_dropping_an_empty_queue_takes_nothing_with_it() {
     assert_eq!(lost, 0);
 }
 
+/// A power cut can leave a message under the temporary's name as well as under its own (seen in images of a Btrfs):
+/// it is one message all the same.
+#[test]
+fn i2_a_message_that_kept_the_name_of_its_temporary_is_delivered_once() {
+    let dir = scratch();
+    let id = String::from_utf8(expect(dir.path(), &["put", "q", "-m", "x"], 0)).unwrap().trim().to_owned();
+    let named = dir.path().join(format!("q/ready/5/000000000000/00/0000000000000000.5.{id}.0"));
+    std::fs::hard_link(named, dir.path().join("q/tmp").join(&id)).unwrap();
+    common::let_time_pass(dir.path());
+    expect(dir.path(), &["list", "q"], 0);
+    assert_eq!(std::fs::read_dir(dir.path().join("q/tmp")).unwrap().count(), 0, "I7: left over");
+    assert_eq!(expect(dir.path(), &["get", "q", "--count", "all", "--lines", "--delete"], 0), b"x\n");
+    // A second name outside the queue, as a copy by hard links makes one, is none that would be delivered.
+    let id = String::from_utf8(expect(dir.path(), &["put", "q", "-m", "y"], 0)).unwrap().trim().to_owned();
+    let named = dir.path().join(format!("q/ready/5/000000000000/00/0000000000000001.5.{id}.0"));
+    std::fs::hard_link(&named, dir.path().join("copy")).unwrap();
+    std::fs::rename(&named, dir.path().join("q/tmp").join(&id)).unwrap();
+    common::let_time_pass(dir.path());
+    assert_eq!(expect(dir.path(), &["get", "q", "--count", "all", "--lines", "--delete"], 0), b"y\n");
+}
+
 /// The counter of a queue is not synced at every put: after a power cut it may be behind, or be gone. What is put then
 /// still comes out behind what was put before.
 #[test]

@@ -109,6 +109,7 @@ impl FsckArgs {
             Names::Ordered => ("ordered", "keeps changes of names in their order"),
             Names::Whole => ("whole", "keeps a rename whole"),
             Names::Bare => ("bare", "is not known to keep a rename whole"),
+            Names::Unknown => ("unknown", "could not be told, and is treated with the care for all"),
         };
         if self.json {
             let line = json!({

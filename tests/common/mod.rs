@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The program under test.
 pub fn mq_bin() -> PathBuf {
@@ -49,6 +49,47 @@ pub fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A reproducible source of choices.
+#[derive(Debug)]
+pub struct Dice(pub u64);
+
+impl Dice {
+    /// A number below `n`.
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+}
+
+/// A second that is long past.
+pub const PAST: u64 = 1_000_000_000;
+
+/// Makes everything that lies directly in `dir` look long forgotten.
+pub fn make_old(dir: &Path) {
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(PAST);
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        // A young one may be published or cleared away meanwhile.
+        let _ = std::fs::File::open(entry.path()).and_then(|file| file.set_modified(old));
+    }
+}
+
+/// Lets all the time pass that anything in the spool waits for: claims end, delays are over, what the dead were
+/// writing is old.
+pub fn let_time_pass(spool: &Path) {
+    for queue in std::fs::read_dir(spool).into_iter().flatten().flatten() {
+        for state in ["claimed", "delayed"] {
+            let dir = queue.path().join(state);
+            let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+            let seconds = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+            for (n, second) in seconds.filter(|second| *second > 10 * PAST / 8).collect::<Vec<_>>().iter().enumerate() {
+                let past = (PAST / 2 + n as u64).to_string();
+                let _ = std::fs::rename(dir.join(second.to_string()), dir.join(past));
+            }
+        }
+        make_old(&queue.path().join("tmp"));
+    }
+}
+
 /// Whether a program can be run.
 pub fn has(program: &str) -> bool {
     std::env::var_os("PATH").is_some_and(|path| {
@@ -75,6 +116,13 @@ impl Image {
     /// Makes and mounts one of `kind` (`ext4`, `ext4-without-journal`, `xfs`, `btrfs`); `None`, said on stderr,
     /// where that is not possible.
     pub fn new(kind: &'static str, size: &str) -> Option<Self> {
+        // On the disk, not in memory: loop devices on tmpfs behave differently when they are full.
+        let dir = tempfile::Builder::new().prefix("mq-image-").tempdir().expect("a temporary directory");
+        Self::new_in(dir, kind, size)
+    }
+
+    /// The same, with its file in `dir`.
+    pub fn new_in(dir: tempfile::TempDir, kind: &'static str, size: &str) -> Option<Self> {
         let (mkfs, args): (&str, &[&str]) = match kind {
             "ext4" => ("mkfs.ext4", &["-q", "-F", "-m", "0"]),
             "ext4-without-journal" => ("mkfs.ext4", &["-q", "-F", "-m", "0", "-O", "^has_journal"]),
@@ -86,8 +134,6 @@ impl Image {
             skipped(mkfs);
             return None;
         }
-        // On the disk, not in memory: loop devices on tmpfs behave differently when they are full.
-        let dir = tempfile::Builder::new().prefix("mq-image-").tempdir().expect("a temporary directory");
         let image = Self { dir, kind, is_mounted: false, repaired: String::new() };
         let made = quiet(Command::new("truncate").arg("-s").arg(size).arg(image.file()))
             && quiet(Command::new(mkfs).args(args).arg(image.file()));
@@ -102,6 +148,32 @@ impl Image {
 
     fn file(&self) -> PathBuf {
         self.dir.path().join("image")
+    }
+
+    /// One of `kind` whose file lies in this one, which has to be an XFS. That file can be cloned: see
+    /// [`Image::at_this_moment`].
+    pub fn inner(&self, kind: &'static str, size: &str) -> Option<Self> {
+        let dir = tempfile::Builder::new().prefix("inner-").tempdir_in(self.root()).expect("a directory");
+        Self::new_in(dir, kind, size)
+    }
+
+    /// What the disk holds at this moment, while it is written to; `None` where its file cannot be cloned.
+    ///
+    /// The clone is one ioctl(2), FICLONE, and XFS makes it with the file's I/O lock held exclusively, after it has
+    /// waited for what was under way and written back what was dirty. The loop device writes to the same file with
+    /// write(2)'s own code, which takes that lock for each write. So a clone has each write of the loop device whole
+    /// or not at all, all that came before one moment and nothing that came after it: what a disk without a cache
+    /// holds when the power goes. That it holds for FICLONE and not for a copy is why it is not `cp` by itself.
+    pub fn at_this_moment(&self) -> Option<Self> {
+        let dir = tempfile::Builder::new().prefix("moment-").tempdir_in(self.dir.path().parent()?).ok()?;
+        let copy = Self { dir, kind: self.kind, is_mounted: false, repaired: String::new() };
+        quiet(Command::new("cp").arg("--reflink=always").arg(self.file()).arg(copy.file())).then_some(copy)
+    }
+
+    /// Mounts a clone: the file system recovers as it would after a power cut.
+    pub fn recover(&mut self) {
+        std::fs::create_dir(self.root()).expect("a mount point");
+        assert!(self.mount(), "the image does not mount");
     }
 
     /// Where it is mounted.
@@ -173,8 +245,44 @@ impl Image {
 impl Drop for Image {
     fn drop(&mut self) {
         if self.is_mounted {
-            quiet(Command::new("umount").arg(self.root()));
+            unmount(&self.root());
         }
+    }
+}
+
+/// An overlay of two directories in memory: a file system of which nothing is known, as containers have it. It asks
+/// for the classical order, and its syncs cost nothing.
+pub struct Overlay(tempfile::TempDir);
+
+impl Overlay {
+    /// Mounts one, where that is allowed.
+    pub fn new() -> Option<Self> {
+        let dir = scratch();
+        let at = |name: &str| dir.path().join(name).display().to_string();
+        ["lower", "upper", "work", "root"].iter().try_for_each(|name| std::fs::create_dir(at(name))).ok()?;
+        let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+        let mount = ["-t", "overlay", "overlay", "-o", &options, &at("root")];
+        quiet(Command::new("mount").args(mount)).then_some(Self(dir))
+    }
+
+    /// Where it is mounted.
+    pub fn root(&self) -> PathBuf {
+        self.0.path().join("root")
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        unmount(&self.root());
+    }
+}
+
+/// Unmounts. A child that another thread of the test has forked and that has not come to its program yet has a copy of
+/// every open file, and while it has, the file system is busy.
+fn unmount(root: &Path) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while !quiet(Command::new("umount").arg(root)) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

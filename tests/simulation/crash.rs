@@ -35,7 +35,7 @@ impl Disk {
         let names = match model {
             Names::Ordered => self.crash_ordered(&log, choices),
             Names::Whole => self.crash_whole(&log, choices),
-            Names::Bare => self.crash_bare(&log, choices, few),
+            Names::Bare | Names::Unknown => self.crash_bare(&log, choices, few),
         };
         let live = self.drop_unreachable(choices);
         let mut bytes = Vec::new();

@@ -84,6 +84,8 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     world.fault = plan.fault;
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
+    // What is done where the file system cannot be told has to be right on each of them.
+    world.is_unknown = is_drawn && world.choices.pick(16) == 15;
     let world: Shared = Arc::new(Mutex::new(world));
     prepare(&world, plan, &policy);
     hold(&world).limits = limits;
@@ -179,7 +181,7 @@ fn recover(world: &Shared) {
             actor.drain(name);
         }
         actor.with(check_leftovers);
-        if actor.with(|world| !world.is_exhaustive && world.choices.pick(8) > 6) {
+        if actor.with(|world| !world.is_exhaustive && !world.is_unknown && world.choices.pick(8) > 6) {
             look_again(&actor);
         }
     });
@@ -222,6 +224,8 @@ fn check_leftovers(world: &mut World) {
                     true
                 }
                 ["corrupt", _] => world.ledger.may_be_damaged,
+                // Whole temporaries wait there for somebody who knows the file system.
+                ["tmp", _] => world.is_unknown,
                 _ => false,
             };
             if !is_expected {

@@ -205,7 +205,8 @@ impl Fs for SimFs {
     }
 
     fn names(&self, _path: &Path) -> Names {
-        hold(&self.world).model
+        let world = hold(&self.world);
+        if world.is_unknown { Names::Unknown } else { world.model }
     }
 
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()> {

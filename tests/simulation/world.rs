@@ -98,6 +98,8 @@ pub enum Next {
 pub struct World {
     pub disk: Disk,
     pub model: Names,
+    /// Nobody can tell what file system it is.
+    pub is_unknown: bool,
     pub choices: Choices,
     pub limits: Limits,
     pub ledger: Ledger,
@@ -133,6 +135,7 @@ impl World {
         Self {
             disk,
             model,
+            is_unknown: false,
             choices,
             limits: Limits::CALM,
             ledger: Ledger::default(),

@@ -50,11 +50,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let is_full = |new: &NewMessage| new.durability.unwrap_or(policy.durability) == Durability::Full;
         let durability = if batch.iter().any(|(new, _)| is_full(new)) { Durability::Full } else { Durability::None };
         let dir = self.layout.temporary(self.spool.new_id(self.now()));
-        let outcome = match self.write_batch(&dir, batch, &policy, durability) {
-            Ok((_lock, runs)) => self.publish_batch(&runs, durability),
-            Err(error) => failed(error),
+        let (lock, outcome) = match self.write_batch(&dir, batch, &policy, durability) {
+            Ok((lock, runs)) => (Some(lock), self.publish_batch(&runs, durability)),
+            Err(error) => (None, failed(error)),
         };
         self.spool.remove_tree(&dir);
+        drop(lock);
         if self.is_classical(durability) {
             let _ = self.fs().sync_dir(&self.layout.tmp());
         }
@@ -136,7 +137,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(());
         }
         let is_classical = self.spool.order() == Order::Classical;
-        if self.spool.names() == Names::Whole {
+        if matches!(self.spool.names(), Names::Whole | Names::Unknown) {
             let root = self.spool.root();
             return self.fs().sync_file_system(root).at("sync", root);
         }

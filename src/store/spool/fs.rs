@@ -54,11 +54,14 @@ pub enum Names {
     /// Changes reach the disk in the order in which they were made, a rename as one of them: a sync of any
     /// directory makes all that came before it durable.
     Ordered,
-    /// A rename survives whole or not at all, but a sync of a directory is about that directory alone: of a
-    /// file that was moved there and then removed, the old name may come back.
+    /// Of a rename at least one name survives, and at times both. A sync of a directory is about that directory
+    /// alone: of a file that was moved there and then removed, the old name may come back.
     Whole,
     /// Bare POSIX: any of the changes may survive without any of the others, the two halves of a rename too.
     Bare,
+    /// It could not be found out now. Handled with the care for all three: another process may know which of them
+    /// it is, and may have promised what only that one keeps.
+    Unknown,
 }
 
 /// How a file is opened.

@@ -137,7 +137,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
     pub fn order(&self) -> Order {
         match self.names() {
             Names::Ordered | Names::Whole => Order::RollForward,
-            Names::Bare => Order::Classical,
+            Names::Bare | Names::Unknown => Order::Classical,
         }
     }
 
@@ -147,7 +147,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
 
     /// Makes it durable that files were deleted from `dir`, also where they had been moved there unsynced.
     fn sync_deletes(&self, dir: &Path) -> io::Result<()> {
-        if self.names() == Names::Whole {
+        if matches!(self.names(), Names::Whole | Names::Unknown) {
             return self.fs.sync_file_system(&self.root);
         }
         self.sync_upward(dir)
@@ -161,7 +161,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             match (self.fs.sync_dir(dir), dir.parent()) {
                 (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound && dir != self.root => {
                     // What was in it has moved on, and a sync of the directory above would not be about that.
-                    if self.names() == Names::Whole {
+                    if matches!(self.names(), Names::Whole | Names::Unknown) {
                         return self.fs.sync_file_system(&self.root);
                     }
                     dir = above;

@@ -2,7 +2,8 @@
 //!
 //! Roll-forward: a complete temporary whose writer is gone *is* a message, and is published; an incomplete one is
 //! removed. In the classical order every temporary of a dead writer is removed: the promise is given only when the
-//! published name is durable, and a temporary's name can come back after that. A directory is a batch that was never
+//! published name is durable, and a temporary's name can come back after that. Where the file system could not be told, a
+//! complete one stays: another process may know it, and may have made the promise. A directory is a batch that was never
 //! acknowledged, and is removed in both.
 //!
 //! Invariants: an acknowledged message that a power cut put back into `tmp/` gets its number before anything that
@@ -16,7 +17,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fs::{Access, Fault, FileHandle, Fs};
+use super::fs::{Access, Fault, FileHandle, Fs, Names};
 use super::record::{Opened, ReadError};
 use super::sweep::Swept;
 use super::{Kind, Order, Queue};
@@ -114,15 +115,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     self.sweep_temporary(&temporary, is_old, policy, swept);
                 }
                 Kind::Dir if is_old => {
-                    let Ok(dir) = self.fs().open_dir(&temporary.path) else { continue };
-                    if dir.try_lock().unwrap_or(false) {
-                        self.spool.remove_tree(&temporary.path);
-                    }
+                    self.remove_orphaned_dir(&temporary.path);
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Removes a batch whose writer died.
+    pub(super) fn remove_orphaned_dir(&self, path: &Path) {
+        if let Ok(dir) = self.fs().open_dir(path)
+            && is_orphan(&dir)
+        {
+            self.spool.remove_tree(path);
+        }
     }
 
     /// Whether the temporary has its place already: where a power cut can leave both names of a rename. Then its name
@@ -178,6 +185,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     Err(error) => swept.failed = swept.failed.take().or(Some(error)),
                 }
             }
+            // It is a message or it is none: whoever knows the file system will say.
+            Found::Complete(..) if self.spool.names() == Names::Unknown => {}
             Found::Complete(_, _lock) | Found::Incomplete(_lock) if is_old => {
                 let _ = self.fs().unlink(&temporary.path);
             }
@@ -219,7 +228,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn examine(&self, temporary: &Temporary) -> Found<F::File> {
         let Ok(file) = self.fs().open(&temporary.path, Access::ReadWrite) else { return Found::NotOurs };
-        if !file.try_lock().unwrap_or(false) && !self.commits(Fault::SweepTakesWriters) {
+        if !is_orphan(&file) && !self.commits(Fault::SweepTakesWriters) {
             return Found::NotOurs;
         }
         let file = Arc::new(file);
@@ -260,4 +269,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a temporary has lost its writer. It is locked then, and is what its path leads to: somebody may have removed
+/// it and its slow writer have made another since it was opened.
+pub(super) fn is_orphan<H: FileHandle>(file: &H) -> bool {
+    file.try_lock().unwrap_or(false) && file.status().is_ok_and(|status| status.links > 0)
 }

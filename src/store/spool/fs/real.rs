@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -218,8 +217,9 @@ impl Fs for RealFs {
     fn scan(&self, dir: &Path, each: &mut dyn FnMut(&OsStr, Kind) -> ControlFlow<()>) -> io::Result<()> {
         let fd = open(dir, DIRECTORY, 0)?;
         // A whole leaf (256 names of some 60 bytes) fits, so that listing one is one call and one to see the end.
-        let mut buffer = vec![MaybeUninit::<u8>::uninit(); 32 * 1024];
-        let mut entries = RawDir::new(&fd, &mut buffer);
+        // (Its capacity and no more: a build that is not optimized would fill it byte by byte.)
+        let mut buffer = Vec::<u8>::with_capacity(32 * 1024);
+        let mut entries = RawDir::new(&fd, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
@@ -280,7 +280,7 @@ impl Fs for RealFs {
     }
 
     fn names(&self, path: &Path) -> Names {
-        names(path).unwrap_or(Names::Bare)
+        names(path).unwrap_or(Names::Unknown)
     }
 
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()> {
@@ -379,7 +379,8 @@ fn dirty_kib() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// The table of file systems by what they do to names. Everything that is not in it is taken for bare POSIX.
+/// The table of file systems by what they do to names. Everything that is not in it is taken for bare POSIX; an
+/// error says that it could not be found out.
 ///
 /// Btrfs is a case of its own: its log holds what a directory's sync needs and no more, so that a delete which
 /// syncs the directory it deletes from came back in `ready/` when the claim before it had not been committed
@@ -413,6 +414,10 @@ fn ext_has_journal(path: &Path) -> io::Result<bool> {
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let block = std::fs::read_link(format!("/sys/dev/block/{major}:{minor}"))?;
     let name = block.file_name().ok_or_else(|| io::Error::other("a block device without a name"))?;
-    let task = std::fs::read_to_string(Path::new("/sys/fs/ext4").join(name).join("journal_task"))?;
-    Ok(task.trim().parse::<u32>().is_ok())
+    let all = Path::new("/sys/fs/ext4");
+    match std::fs::read_to_string(all.join(name).join("journal_task")) {
+        Ok(task) => Ok(task.trim().parse::<u32>().is_ok()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && all.is_dir() => Ok(false),
+        Err(error) => Err(error),
+    }
 }

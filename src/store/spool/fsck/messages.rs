@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::super::Order;
-use super::super::fs::{Access, FileHandle, Fs, Kind, Status};
+use super::super::fs::{Access, FileHandle, Fs, Kind, Names, Status};
 use super::super::layout::{Place, classify, parse_name};
 use super::super::moves::Moved;
 use super::super::record::{Opened, ReadError};
+use super::super::temporaries::is_orphan;
 use super::parts::QueueCheck;
 use super::{Check, FindingKind, NOT_OURS, is_gone, stray_words};
 use crate::domain::lifecycle::State;
@@ -320,7 +321,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             Ok(file) => file,
             Err(error) => return self.unreadable(at, path, &error),
         };
-        if !queue.is_old(path) || !file.try_lock().unwrap_or(false) {
+        if !queue.is_old(path) || !is_orphan(&file) {
             self.summary.temporaries += 1;
             return;
         }
@@ -332,11 +333,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             drop(file);
             let finding = finding("is a batch whose writer died before any of it was promised", "remove it");
             return self.mend(finding, |_| {
-                let Ok(dir) = fs.open_dir(path) else { return Ok(false) };
-                if !dir.try_lock().unwrap_or(false) {
-                    return Ok(false);
-                }
-                self.spool.remove_tree(path);
+                queue.remove_orphaned_dir(path);
                 is_gone(fs, path, "it holds what cannot be removed")
             });
         }
@@ -344,6 +341,10 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             Err(ReadError::Io(error)) => return self.unreadable(at, path, &error),
             Ok((message, ..)) if message.id == id && self.spool.order() == Order::RollForward => {
                 finding("is a whole message whose writer died before it had its place", "publish it")
+            }
+            Ok(_) if self.spool.names() == Names::Unknown => {
+                let remedy = "wait for an mq that can tell the file system, and knows whether it was promised";
+                return self.tell(finding("is a whole message whose writer died before it had its place", remedy));
             }
             Ok(_) => finding("is a message whose writer died before it was promised", "remove it"),
             Err(ReadError::Damaged(_)) => finding("is half a message, whose writer died", "remove it"),

@@ -1,0 +1,413 @@
+//! Holds what a verb left behind against what was there before and what the verb said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mq::domain::{QueueName, Receipt, Visibility};
+use mq::store::spool::{Order, Spool};
+use mq::store::{ClaimRequest, Store as _};
+
+use super::inject::Ran;
+use super::verbs::{Evidence, Promise, Verb};
+use super::world::{Message, Spot, World, look};
+use crate::common::let_time_pass;
+
+/// The statuses that a failure may have: those of exit.rs but `usage` and `internal error`.
+const FAILURES: [i32; 6] = [65, 66, 73, 74, 75, 77];
+
+/// A message as an unharmed receiver gets it.
+struct Got {
+    queue: String,
+    body: Vec<u8>,
+    /// Before this delivery.
+    deliveries: u32,
+}
+
+/// What a case left.
+struct After<'a> {
+    dir: &'a Path,
+    verb: &'a Verb,
+    world: &'a World,
+    ran: &'a Ran,
+    order: Order,
+    /// Where the messages were when the verb had ended.
+    spots: BTreeMap<String, Vec<Spot>>,
+    /// All that could be received in the end.
+    got: BTreeMap<String, Got>,
+    wrong: Vec<String>,
+}
+
+/// Everything that is wrong with what `verb` left in `dir`.
+pub(crate) fn judge(dir: &Path, verb: &Verb, world: &World, ran: &Ran, order: Order) -> Vec<String> {
+    let spots = look(&dir.join("spool"));
+    let mut after = After { dir, verb, world, ran, order, spots, got: BTreeMap::new(), wrong: Vec::new() };
+    let policy = after.policy();
+    after.words();
+    if ran.status == Some(verb.status) && ran.status == Some(0) {
+        after.done_before_time_passes(policy.as_deref());
+    }
+    if let Err(error) = after.drain() {
+        after.wrong.push(format!("the spool does not work any more: {error}"));
+        return after.wrong;
+    }
+    after.account();
+    after.leftovers();
+    after.wrong
+}
+
+impl After<'_> {
+    fn bad(&mut self, what: impl Into<String>) {
+        self.wrong.push(what.into());
+    }
+
+    fn message(&self, label: &str) -> &Message {
+        &self.world.messages[label]
+    }
+
+    fn label_of(&self, id: &str) -> Option<&'static str> {
+        self.world.messages.iter().find(|(_, message)| message.id == id).map(|(label, _)| *label)
+    }
+
+    /// Whether the message's body has arrived where the verb had to bring it.
+    fn is_evident(&self, label: &str, evidence: Evidence) -> bool {
+        let has = |bytes: &[u8]| String::from_utf8_lossy(bytes).contains(&self.message(label).body);
+        match evidence {
+            Evidence::Stdout => has(&self.ran.stdout),
+            Evidence::File(name) => std::fs::read(self.dir.join(name)).is_ok_and(|bytes| has(&bytes)),
+            Evidence::None => true,
+        }
+    }
+
+    /// The ids that were printed whole.
+    fn printed(&self) -> Vec<String> {
+        let text = String::from_utf8_lossy(&self.ran.stdout).into_owned();
+        text.split_inclusive('\n').filter(|line| line.len() == 37).map(|line| line.trim().to_owned()).collect()
+    }
+
+    /// I9: how it ended, and what it said about that.
+    fn words(&mut self) {
+        let (ran, verb) = (self.ran, self.verb);
+        if ran.stderr.contains("panicked") {
+            self.bad(format!("it panicked: {}", ran.stderr));
+        }
+        let Some(status) = ran.status else { return };
+        if status != verb.status && !FAILURES.contains(&status) {
+            self.bad(format!("status {status} is none for a failed call"));
+        }
+        if status != verb.status && ran.stderr.trim().is_empty() && !ran.was_cut_off(2) {
+            self.bad("I9: it failed without a word");
+        }
+    }
+
+    fn policy(&self) -> Option<String> {
+        let Promise::Sets { queue, .. } = self.verb.promise else { return None };
+        Some(std::fs::read_to_string(self.dir.join("spool").join(queue).join("policy.json")).unwrap_or_default())
+    }
+
+    /// What a status of 0 says, looked up before any claim or delay can have ended.
+    fn done_before_time_passes(&mut self, policy: Option<&str>) {
+        match &self.verb.promise {
+            Promise::Puts { queue, state, bodies } => {
+                let printed = self.printed();
+                if printed.len() != bodies.len() {
+                    self.bad(format!("I9: {} ids for {} messages", printed.len(), bodies.len()));
+                }
+                for id in printed {
+                    self.is_at(&id, queue, state);
+                }
+            }
+            Promise::Claims { labels, told, most } => {
+                let out: Vec<&str> =
+                    labels.iter().copied().filter(|label| self.is_evident(label, Evidence::Stdout)).collect();
+                self.handed_out(out.len(), *most);
+                let told = self.told(*told);
+                for label in out {
+                    let id = self.message(label).id.clone();
+                    self.is_at(&id, "q", "claimed");
+                    if !told.contains(&id) {
+                        self.bad(format!("no receipt was told that fits the claim of {label}"));
+                    }
+                }
+            }
+            Promise::Places { labels, queue, state } => {
+                for label in labels {
+                    let id = self.message(label).id.clone();
+                    self.is_at(&id, queue, state);
+                }
+            }
+            Promise::Sets { text, .. } => {
+                if !policy.is_some_and(|policy| policy.contains(text)) {
+                    self.bad(format!("the policy is {policy:?}"));
+                }
+            }
+            Promise::Drops { queue, .. } => {
+                if self.dir.join("spool").join(queue).exists() {
+                    self.bad("the queue is still there");
+                }
+            }
+            Promise::Deletes { .. } | Promise::Returns { .. } | Promise::Looks => {}
+        }
+    }
+
+    /// Fewer than could be had are allowed, if it is said why.
+    fn handed_out(&mut self, count: usize, most: usize) {
+        if count == 0 || (count < most && self.ran.stderr.trim().is_empty()) {
+            self.bad(format!("I9: {count} of {most} messages were handed out, and no word about the others"));
+        }
+    }
+
+    /// The ids of those messages whose claims the told receipts name.
+    fn told(&self, where_to: Evidence) -> BTreeSet<String> {
+        let text = match where_to {
+            Evidence::None => self.ran.stderr.clone(),
+            Evidence::Stdout => String::from_utf8_lossy(&self.ran.stdout).into_owned(),
+            Evidence::File(name) => std::fs::read_to_string(self.dir.join(name)).unwrap_or_default(),
+        };
+        let is_other = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        let receipts = text.split(is_other).filter_map(|word| word.parse::<Receipt>().ok());
+        let fits = |receipt: &Receipt| {
+            let name = receipt.name.to_string();
+            self.spots.values().flatten().any(|spot| spot.path.file_name().is_some_and(|file| *file == *name))
+        };
+        receipts.filter(fits).map(|receipt| receipt.name.id.to_string()).collect()
+    }
+
+    fn is_at(&mut self, id: &str, queue: &str, state: &str) {
+        let spots = self.spots.get(id).map_or(&[][..], Vec::as_slice);
+        let there = |spot: &Spot| spot.queue == queue && spot.place.split('/').next() == Some(state);
+        // A move in the classical order that was cut short leaves two names of one file; whoever moves it next, removes
+        // the other.
+        let most = if self.order == Order::Classical { 2 } else { 1 };
+        if spots.len() > most || !spots.iter().any(there) {
+            let who = self.label_of(id).unwrap_or(id);
+            let spots: Vec<_> = spots.iter().map(|spot| format!("{}/{}", spot.queue, spot.place)).collect();
+            self.bad(format!("{who} should be in {queue}/{state}, and is in {spots:?}"));
+        }
+    }
+
+    /// Receives all that there is once time has passed, by the engine in this process.
+    fn drain(&mut self) -> mq::store::Result<()> {
+        let root = self.dir.join("spool");
+        let end = Instant::now() + Duration::from_secs(20);
+        let spool = Spool::open(&root)?;
+        let hidden = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+        if std::fs::read_dir(&root).is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(hidden))) {
+            // Whoever makes or drops a queue puts in order what others have left.
+            let queue: QueueName = "zz".parse().expect("a name");
+            spool.create_queue(&queue, &mq::domain::Policy::default(), None)?;
+            spool.drop_queue(&queue, true)?;
+        }
+        loop {
+            let_time_pass(&root);
+            let mut left = 0;
+            let queues = spool.queues()?;
+            for queue in &queues {
+                let queue = queue.clone();
+                spool.change_policy_if_paused(&queue)?;
+                self.drain_queue(&spool, &queue)?;
+                let stat = spool.stat(&queue)?;
+                left += stat.messages() + stat.temporaries;
+                if (stat.corrupt, stat.strays) != (0, 0) {
+                    self.bad(format!("{queue}: {} corrupt, strays {:?}", stat.corrupt, stat.stray_examples));
+                    return Ok(());
+                }
+            }
+            // What is received may have made a queue of dead letters.
+            if left == 0 && spool.queues()? == queues {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                self.bad(format!("I7: {left} messages or temporaries cannot be received: {:?}", look(&root)));
+                return Ok(());
+            }
+            // A command that outlived its mq still holds its message.
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn drain_queue(&mut self, spool: &Spool, queue: &QueueName) -> mq::store::Result<()> {
+        loop {
+            let claims = spool.claim(queue, &ClaimRequest { visibility: Visibility::Held, most: 128 })?;
+            for notice in &claims.notices {
+                self.wrong.push(format!("a receiver is told: {notice}"));
+            }
+            if claims.deliveries.is_empty() {
+                return Ok(());
+            }
+            let mut receipts = Vec::new();
+            for mut delivery in claims.deliveries {
+                let mut body = Vec::new();
+                delivery.body.read_to_end(&mut body).expect("a body");
+                let id = delivery.message.id.to_string();
+                let got = Got { queue: queue.to_string(), body, deliveries: delivery.deliveries - 1 };
+                if self.got.insert(id.clone(), got).is_some() {
+                    self.bad(format!("I2: {id} is there twice"));
+                }
+                receipts.push(delivery.receipt);
+            }
+            spool.delete(&receipts).into_iter().collect::<mq::store::Result<()>>()?;
+        }
+    }
+
+    /// Which of the messages that were there may be gone now.
+    fn may_be_gone(&self) -> BTreeSet<&'static str> {
+        let mut gone: BTreeSet<&'static str> = match &self.verb.promise {
+            Promise::Deletes { labels, evidence, .. } => {
+                labels.iter().copied().filter(|label| self.is_evident(label, *evidence)).collect()
+            }
+            Promise::Drops { labels, .. } => labels.iter().copied().collect(),
+            _ => BTreeSet::new(),
+        };
+        if self.order == Order::Classical {
+            // Nobody was promised anything by a temporary in this order.
+            gone.insert("orphan");
+        }
+        gone
+    }
+
+    /// Every message that was there, and every one that came.
+    fn account(&mut self) {
+        let may_be_gone = self.may_be_gone();
+        let world = self.world;
+        for (label, message) in &world.messages {
+            if !self.verb.queues.contains(&message.queue) {
+                continue;
+            }
+            let wrong = match self.got.get(&message.id) {
+                None if may_be_gone.contains(label) => continue,
+                None => format!("I1: {label} is lost"),
+                Some(got) if got.body != message.body.as_bytes() => format!("I3: {label} is not what was put"),
+                Some(got) if got.deliveries < message.deliveries && !self.was_moved(label) => {
+                    format!("I6: the count of {label} fell from {} to {}", message.deliveries, got.deliveries)
+                }
+                Some(_) => continue,
+            };
+            self.bad(wrong);
+        }
+        self.account_for_new();
+        self.account_for_gone();
+    }
+
+    /// A move to another queue sets the count to 0.
+    fn was_moved(&self, label: &str) -> bool {
+        self.verb.args[0] == "move" && self.got[&self.message(label).id].queue == self.verb.args[2]
+    }
+
+    /// What nobody knew before has to be what the verb was given, each at most once, and whatever it printed the id of.
+    fn account_for_new(&mut self) {
+        let mut expected: Vec<&[u8]> = Vec::new();
+        let mut is_one = false;
+        if let Promise::Puts { bodies, .. } = &self.verb.promise {
+            expected = bodies.iter().map(Vec::as_slice).collect();
+            is_one = bodies.len() == 1;
+        }
+        let known: BTreeSet<&String> = self.world.messages.values().map(|message| &message.id).collect();
+        let printed = if expected.is_empty() { Vec::new() } else { self.printed() };
+        let mut wrong = Vec::new();
+        for (n, id) in printed.iter().enumerate() {
+            match self.got.get(id) {
+                None => wrong.push(format!("I9, I1: the id of message {n} was printed, and it is not there")),
+                Some(got) if got.body != expected[n] => wrong.push(format!("I3: message {n} is not what was put")),
+                Some(_) => {}
+            }
+        }
+        for (id, got) in self.got.iter().filter(|(id, _)| !known.contains(id)) {
+            match expected.iter().position(|body| *body == got.body) {
+                Some(at) => drop(expected.swap_remove(at)),
+                None => wrong.push(format!("unexpected: {id}: {:?}", String::from_utf8_lossy(&got.body))),
+            }
+            // Told nothing else, its sender puts it once more. (Of a batch that fails it is said that some may be
+            // there; and an id that cannot be printed is that of a message that is there, which is said too.)
+            let failed = self.ran.status.is_some_and(|status| status != 0);
+            if is_one && failed && !self.ran.stderr.contains("could not be written") && !self.ran.was_cut_off(2) {
+                wrong.push(format!("I9: the put of {id} failed, and it is there"));
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
+    /// What a status of 0, or that of a command, says about what was deleted or given back.
+    fn account_for_gone(&mut self) {
+        let is_gone = |after: &Self, label: &str| !after.got.contains_key(&after.message(label).id);
+        if let Promise::Drops { labels, .. } = &self.verb.promise {
+            let gone = labels.iter().filter(|label| is_gone(self, label)).count();
+            if gone != 0 && gone != labels.len() {
+                self.bad(format!("a queue is dropped whole or not at all, and {gone} of its messages are gone"));
+            }
+        }
+        if self.ran.status != Some(self.verb.status) {
+            return;
+        }
+        match &self.verb.promise {
+            Promise::Deletes { labels, evidence, most } => {
+                let out: Vec<&str> = labels.iter().copied().filter(|label| self.is_evident(label, *evidence)).collect();
+                self.handed_out(out.len(), *most);
+                for label in out.iter().filter(|label| !is_gone(self, label)).collect::<Vec<_>>() {
+                    self.bad(format!("I4: {label} was deleted and is back"));
+                }
+            }
+            Promise::Drops { labels, .. } if labels.iter().any(|label| !is_gone(self, label)) => {
+                self.bad("I4: the queue was dropped, and its messages are back");
+            }
+            Promise::Returns { label, file } => {
+                if !self.is_evident(label, Evidence::File(file)) {
+                    self.bad("the command did not get the body");
+                }
+                let got = self.got.get(&self.message(label).id);
+                if got.is_some_and(|got| got.deliveries != 1) {
+                    self.bad("I6: the failed delivery was not counted");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// I7: nothing but the skeletons of the queues is left.
+    fn leftovers(&mut self) {
+        let root = self.dir.join("spool");
+        let mut left = Vec::new();
+        for entry in walkdir::WalkDir::new(&root).min_depth(1).into_iter().flatten() {
+            let inside = entry.path().strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+            let parts: Vec<&str> = inside.split('/').collect();
+            let belongs = match parts.as_slice() {
+                ["format" | "lock"]
+                | [
+                    _,
+                    "policy.json" | "state" | "lock" | "sweep" | "wake" | "tmp" | "ready" | "delayed" | "claimed"
+                    | "corrupt" | "spare",
+                ]
+                | [_, "claimed", "held"]
+                | [_, "spare", "0" | "1" | "2" | "3"] => true,
+                [queue] => entry.file_type().is_dir() && !queue.starts_with('.'),
+                // The tail of each priority stays.
+                [_, "ready", ..] => entry.file_type().is_dir(),
+                _ => false,
+            };
+            if !belongs {
+                left.push(inside);
+            }
+        }
+        if !left.is_empty() {
+            self.bad(format!("I7: left over: {left:?}"));
+        }
+    }
+}
+
+/// What the oracle does to a queue that is paused, to get at what is in it.
+trait Resume {
+    fn change_policy_if_paused(&self, queue: &QueueName) -> mq::store::Result<()>;
+}
+
+impl Resume for Spool {
+    fn change_policy_if_paused(&self, queue: &QueueName) -> mq::store::Result<()> {
+        if self.policy(queue)?.paused {
+            self.change_policy(queue, &mut |policy| {
+                policy.paused = false;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+}
