@@ -78,7 +78,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     return Ok(Moved::Yes);
                 }
                 self.sync_into(parent(to))?;
-                self.fs().unlink(from).at("remove", from)?;
+                // A put that failed to sync its name may have taken that away by now.
+                self.unlink(from)?;
             }
             None => {
                 if self.rename_into(from, to)? == Moved::Gone {
@@ -130,11 +131,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let dirs: BTreeSet<&Path> = linked.iter().map(|(_, to_dir)| to_dir.as_path()).collect();
         dirs.into_iter().try_for_each(|dir| self.sync_into(dir))?;
         for (from, _) in &linked {
-            match self.fs().unlink(from) {
-                // Set aside or deleted since, with all its names.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other.at("remove", from)?,
-            }
+            // It may be gone: set aside or deleted since, with all its names.
+            self.unlink(from)?;
         }
         let dirs: BTreeSet<&Path> = linked.iter().map(|(from, _)| parent(from)).collect();
         dirs.into_iter().try_for_each(|dir| self.sync_upward(dir))?;
