@@ -331,26 +331,33 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         path: &Path,
         durability: Durability,
     ) -> Result<Option<F::File>> {
-        let is_doubled = || self.fs().status(path).is_ok_and(|status| status.links > 1);
-        if durability == Durability::None || self.spool.names() != Names::Whole || !is_doubled() {
+        if durability == Durability::None
+            || self.spool.names() != Names::Whole
+            || self.status_if_doubled(path)?.is_none()
+        {
             return Ok(None);
         }
         let lock = self.lock_moves()?;
-        if let Ok(status) = self.fs().status(path)
-            && status.links > 1
-        {
+        if let Some(status) = self.status_if_doubled(path)? {
             self.remove_other_names(name, path, status)?;
         }
         Ok(lock)
+    }
+
+    /// What is known of a file that has more than one name; nothing if it has one, or is not there. An error is no answer:
+    /// a name that is overlooked would bring a deleted message back.
+    fn status_if_doubled(&self, path: &Path) -> Result<Option<Status>> {
+        match self.fs().status(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => Ok(Some(other.at("read", path)?).filter(|status| status.links > 1)),
+        }
     }
 
     /// Removes a message's file for good, but for the sync of its directory. `false` if it is not there.
     pub(super) fn remove(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
         if self.is_classical(durability) {
             let _lock = self.lock_moves()?;
-            if let Ok(status) = self.fs().status(path)
-                && status.links > 1
-            {
+            if let Some(status) = self.status_if_doubled(path)? {
                 self.remove_other_names(name, path, status)?;
             }
             return self.unlink(path);
