@@ -16,8 +16,11 @@ use crate::commands::{Outcome, Usage};
 
 pub(super) const ABOUT: &str = "Print a page of the manual";
 
-/// Pages that no definition knows: the format and protocol of the spool.
-const BY_HAND: [(&str, &str); 1] = [("mq-spool.5", include_str!("../../man/mq-spool.5"))];
+/// Pages that no definition knows: the format and protocol of the spool, and what may be relied on.
+const BY_HAND: [(&str, &str); 2] = [
+    ("mq-spool.5", include_str!("../../man/mq-spool.5")),
+    ("mq-reliability.7", include_str!("../../man/mq-reliability.7")),
+];
 
 /// The date that every page bears: that of this version, or a page would be another one tomorrow.
 const DATE: &str = "2026-11-23";
@@ -109,7 +112,7 @@ fn page_of_all(command: &Command) -> String {
     after_help(&mut page, command, &["EXIT STATUS"]);
     let verbs = command.get_subcommands().filter(|verb| verb.get_name() != "help");
     let verbs = verbs.map(|verb| (format!("mq-{}", verb.get_name()), 1));
-    see_also(&mut page, verbs.chain([("mq-spool".to_owned(), 5)]));
+    see_also(&mut page, verbs.chain([("mq-spool".to_owned(), 5), ("mq-reliability".to_owned(), 7)]));
     page.finish()
 }
 

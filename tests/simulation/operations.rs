@@ -382,6 +382,7 @@ impl Actor {
                 // A claim that failed or never came to be heard of may have been the last one.
                 let all_is_heard_of = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
                 let is_live = all_is_heard_of
+                    && !world.ledger.counts_restart
                     && entry.fate == Fate::Kept
                     && entry.expires_ms.is_none()
                     && !entry.deliveries[*at].has_ended;
