@@ -267,6 +267,11 @@ impl Disk {
         self.inodes.iter().map(|inode| of(&inode.node)).sum()
     }
 
+    /// Whether a sync of any file has failed.
+    pub fn has_forgotten(&self) -> bool {
+        self.inodes.iter().any(|inode| matches!(&inode.node, Node::File(content) if content.forgotten))
+    }
+
     /// Makes an open file's bytes or a directory's names safe.
     pub fn sync(&mut self, ino: Ino) {
         match &mut self.inodes[ino].node {

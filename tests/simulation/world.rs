@@ -413,6 +413,8 @@ impl World {
         self.kill_all();
         self.end_commands();
         self.boot += 1;
+        // On a disk that fails syncs, a message that nobody was promised may be found damaged.
+        self.ledger.may_be_damaged |= self.disk.has_forgotten();
         let what = self.disk.crash(self.model, &mut self.choices, self.is_exhaustive);
         self.tell(None, || format!("POWER CUT: {what}"));
         self.ledger.power_was_cut();

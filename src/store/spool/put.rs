@@ -7,8 +7,9 @@
 //! 4. Elsewhere, sync the directory that got the name: from here on it is durable. Then the one that lost it.
 //! 5. Ring.
 //!
-//! A put that fails anywhere removes its temporary; one that dies leaves it to the sweep. A sync that fails
-//! is a put that failed: it is never tried again, because what the kernel could not write it has forgotten.
+//! A put that fails anywhere removes its temporary, or spoils it where that fails, too; one that dies leaves it to the
+//! sweep. A sync that fails is a put that failed: it is never tried again, because what the kernel could not write it
+//! has forgotten.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -30,13 +31,17 @@ struct Temporary<'a, F: Fs> {
     fs: &'a F,
     path: PathBuf,
     file: F::File,
+    is_synced: bool,
     is_published: bool,
 }
 
 impl<F: Fs> Drop for Temporary<'_, F> {
     fn drop(&mut self) {
-        if !self.is_published {
-            let _ = self.fs.unlink(&self.path);
+        if !self.is_published && self.fs.unlink(&self.path).is_err() && !self.is_synced {
+            // What cannot be removed must not be taken for a message: its sync may have failed, and a later one of
+            // the same bytes succeed without having written them. (Once it is synced it may have been moved, and a
+            // receiver may have it.)
+            let _ = self.file.write_all_at(b"\0", 0);
         }
     }
 }
@@ -51,12 +56,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
         let path = self.layout.temporary(message.id);
         let file = self.create_temporary(&path)?;
-        let mut temporary = Temporary { fs: self.fs(), path, file, is_published: false };
+        let mut temporary = Temporary { fs: self.fs(), path, file, is_synced: false, is_published: false };
         write_record(&temporary.file, &temporary.path, draft, body)?;
         if durability == Durability::Full && !self.commits(Fault::PublishBeforeSync) {
             self.sync_temporary(&temporary)?;
         }
 
+        temporary.is_synced = true;
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
         self.publish(&temporary.path, &name, state, durability)?;
         if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
