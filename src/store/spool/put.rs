@@ -31,16 +31,16 @@ struct Temporary<'a, F: Fs> {
     fs: &'a F,
     path: PathBuf,
     file: F::File,
-    is_synced: bool,
+    may_be_moved: bool,
     is_published: bool,
 }
 
 impl<F: Fs> Drop for Temporary<'_, F> {
     fn drop(&mut self) {
-        if !self.is_published && self.fs.unlink(&self.path).is_err() && !self.is_synced {
+        if !self.is_published && self.fs.unlink(&self.path).is_err() && !self.may_be_moved {
             // What cannot be removed must not be taken for a message: its sync may have failed, and a later one of
-            // the same bytes succeed without having written them. (Once it is synced it may have been moved, and a
-            // receiver may have it.)
+            // the same bytes succeed without having written them. (Once it may have been moved, a receiver may have
+            // it.)
             let _ = self.file.write_all_at(b"\0", 0);
         }
     }
@@ -56,13 +56,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
         let path = self.layout.temporary(message.id);
         let file = self.create_temporary(&path)?;
-        let mut temporary = Temporary { fs: self.fs(), path, file, is_synced: false, is_published: false };
+        let mut temporary = Temporary { fs: self.fs(), path, file, may_be_moved: false, is_published: false };
         write_record(&temporary.file, &temporary.path, draft, body)?;
         if durability == Durability::Full && !self.commits(Fault::PublishBeforeSync) {
             self.sync_temporary(&temporary)?;
         }
 
-        temporary.is_synced = true;
+        temporary.may_be_moved = true;
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
         self.publish(&temporary.path, &name, state, durability)?;
         if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
