@@ -18,8 +18,9 @@ use crate::store::{At, Result};
 /// The counter is made durable at least once in so many numbers.
 const SYNC_EVERY: u64 = 1 << 16;
 
-/// How far the first put after a boot jumps: further than the counter can have lagged.
-const JUMP: u64 = 2 * SYNC_EVERY;
+/// How far the first put after a boot jumps: further than the counter can have lagged, also when several processes
+/// in a row were killed between writing one of those numbers and syncing it.
+const JUMP: u64 = 8 * SYNC_EVERY;
 
 /// No leaf is begun after this number. Nobody ever gets there by putting, but the name of something that strayed into
 /// a queue whose counter is lost can claim to have been; numbers repeat then, and ids still tell the names apart.
@@ -47,7 +48,8 @@ struct Counter<H> {
     file: H,
     boot: String,
     next: u64,
-    is_first_of_boot: bool,
+    /// Whether it was written in this boot.
+    is_begun: bool,
 }
 
 fn encode(boot: &str, next: u64) -> String {
@@ -119,7 +121,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let first = counter.next.min(LAST);
         let len = most.clamp(1, LEAF_LEN - first % LEAF_LEN);
         let next = first + len;
-        let is_due = counter.is_first_of_boot || first / SYNC_EVERY != next / SYNC_EVERY;
+        let is_due = first / SYNC_EVERY != next / SYNC_EVERY;
         self.write_counter(&counter.file, &counter.boot, next, is_due)?;
         Ok(Block { first, len })
     }
@@ -127,8 +129,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Sees to it that what a power cut put back into `tmp/` has its numbers.
     pub(super) fn begin_boot(&self) -> Result<()> {
         let counter = self.open_counter()?;
-        if counter.is_first_of_boot {
-            self.write_counter(&counter.file, &counter.boot, counter.next, true)?;
+        if !counter.is_begun {
+            self.write_counter(&counter.file, &counter.boot, counter.next, false)?;
         }
         Ok(())
     }
@@ -143,17 +145,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let boot = self.fs().boot_id().at("read the boot id for", &path)?;
         let (written_in, next) = match decode(&bytes[..got]) {
             Some((written_in, next)) if written_in == format!("{boot:36.36}") => {
-                return Ok(Counter { file, boot, next, is_first_of_boot: false });
+                return Ok(Counter { file, boot, next, is_begun: true });
             }
             Some((written_in, next)) => (written_in, next),
             // Never written by us, or torn: what is in the queue says how far the numbers had come.
             None => ("", self.highest_seq()?.map_or(0, |highest| highest.saturating_add(1))),
         };
-        // Still as of the other boot, so that whoever comes after a death in between goes on with this.
-        let announce = |next| self.write_counter(&file, written_in, next, true);
         let jump = if self.commits(Fault::CounterGoesBack) { 0 } else { JUMP };
-        let next = self.roll_forward(next.saturating_add(jump), announce)?;
-        Ok(Counter { file, boot, next, is_first_of_boot: true })
+        let first = next.saturating_add(jump);
+        let orphans = self.orphans()?;
+        let next = first.saturating_add(orphans.len() as u64);
+        // Made durable as of the other boot before any of the numbers is used: who dies here leaves it to the next one to
+        // jump again, and nobody takes for synced what is not.
+        self.write_counter(&file, written_in, next, true)?;
+        self.roll_forward(&orphans, first)?;
+        Ok(Counter { file, boot, next, is_begun: false })
     }
 
     fn write_counter(&self, file: &F::File, boot: &str, next: u64, is_to_be_synced: bool) -> Result<()> {

@@ -36,6 +36,13 @@ struct Temporary {
     kind: Kind,
 }
 
+/// A message without a place, whose writer is gone.
+pub(super) struct Orphan<H> {
+    temporary: Temporary,
+    message: Message,
+    file: Arc<H>,
+}
+
 /// What a temporary turns out to be.
 enum Found<H> {
     /// Its writer lives, or another sweeper is at it, or it cannot be read now.
@@ -194,14 +201,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    /// Publishes every complete temporary of a dead writer, under numbers from `next` on. Returns the next number.
-    /// The caller holds the counter's lock; `announce` is told the number that will be free before any is used. What
+    /// Every complete temporary of a dead writer, in the order of the puts, locked; none in the classical order. What
     /// cannot be read now is passed over, lest one bad sector holds up the queue, and comes when it can be.
-    pub(super) fn roll_forward(&self, next: u64, announce: impl FnOnce(u64) -> Result<()>) -> Result<u64> {
-        if self.spool.order() == Order::Classical {
-            return Ok(next);
-        }
+    pub(super) fn orphans(&self) -> Result<Vec<Orphan<F::File>>> {
         let mut found = Vec::new();
+        if self.spool.order() == Order::Classical {
+            return Ok(found);
+        }
         for temporary in self.temporaries(usize::MAX)? {
             // One that has another name as well was published, and is left to the sweep, which has the lock for that.
             let is_single = || self.fs().status(&temporary.path).is_ok_and(|status| status.links == 1);
@@ -209,21 +215,25 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 && is_single()
                 && let Found::Complete(message, file) = self.examine(&temporary)
             {
-                found.push((temporary, message, file));
+                found.push(Orphan { temporary, message, file });
             }
         }
-        if found.is_empty() {
-            return Ok(next);
+        Ok(found)
+    }
+
+    /// Publishes what a power cut put back into `tmp/`, under numbers from `first` on. The caller has the counter's lock,
+    /// and has made it durable that the numbers are taken.
+    pub(super) fn roll_forward(&self, orphans: &[Orphan<F::File>], first: u64) -> Result<()> {
+        if orphans.is_empty() {
+            return Ok(());
         }
         let policy = self.policy()?;
-        let free = next.saturating_add(found.len() as u64);
-        announce(free)?;
-        for (seq, (temporary, message, file)) in (next..).map(Seq).zip(found) {
-            if self.adopt(&temporary, &message, &file, seq, &policy)? == Some(State::Ready) {
+        for (seq, orphan) in (first..).map(Seq).zip(orphans) {
+            if self.adopt(&orphan.temporary, &orphan.message, &orphan.file, seq, &policy)? == Some(State::Ready) {
                 self.ring(1);
             }
         }
-        Ok(free)
+        Ok(())
     }
 
     fn examine(&self, temporary: &Temporary) -> Found<F::File> {
