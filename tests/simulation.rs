@@ -16,6 +16,7 @@ mod simulation {
     pub mod choices;
     pub mod crash;
     pub mod disk;
+    pub mod expect;
     pub mod explore;
     pub mod ledger;
     pub mod operations;
@@ -23,6 +24,7 @@ mod simulation {
     pub mod scenarios;
     pub mod scheduler;
     pub mod simfs;
+    pub mod upkeep;
     pub mod world;
 }
 

@@ -46,6 +46,8 @@ pub struct Entry {
     pub queue: &'static str,
     pub priority: Priority,
     pub due_ms: u64,
+    /// Until when it was last given back to rest.
+    pub held_back_ms: u64,
     pub expires_ms: Option<u64>,
     /// Whether it was promised to survive a power cut.
     pub is_durable: bool,
@@ -54,7 +56,10 @@ pub struct Entry {
     pub id: Option<MessageId>,
     pub fate: Fate,
     pub deliveries: Vec<Handed>,
+    /// Somebody has used a receipt from before a power cut.
+    pub old_receipt_is_used: bool,
     pub drained: Option<Moment>,
+    pub drained_from_other: bool,
     /// It left its place in the order: it was moved, or a power cut took it back.
     pub was_moved: bool,
 }
@@ -67,6 +72,12 @@ pub struct Ledger {
     now: Moment,
     /// Counts began anew for some: messages were moved from queue to queue.
     pub counts_restart: bool,
+    /// How often a message may be delivered, if the queue says.
+    pub limit: Option<u32>,
+    /// Receivers are held off.
+    pub is_paused: bool,
+    /// How often messages were moved from queue to queue.
+    pub moves: u32,
     /// What was put without a promise may be found damaged.
     pub may_be_damaged: bool,
     /// A power cut has forgotten moves.
@@ -123,13 +134,14 @@ impl Ledger {
                 return Err(format!("I4: {who} was deleted and came back"));
             }
         }
-        if handed.at_ms < entry.due_ms {
+        if handed.at_ms < entry.due_ms.max(entry.held_back_ms) {
             return Err(format!("I8: {who} was delivered before it was due"));
         }
         for other in entry.deliveries.iter().filter(|other| other.said > cuts) {
             check_claims(&handed, other, moves).map_err(|why| format!("{why}: {who}"))?;
         }
-        entry.deliveries.push(handed);
+        let has_ended = handed.has_ended || entry.old_receipt_is_used;
+        entry.deliveries.push(Handed { has_ended, ..handed });
         Ok(())
     }
 
@@ -142,9 +154,11 @@ impl Ledger {
 
     /// An operation begins that may end a claim; with `for_good` the message with it.
     pub fn begin_ending(&mut self, number: usize, at: usize, for_good: bool) {
+        self.entries[number].held_back_ms = 0;
         if self.entries[number].deliveries[at].said <= self.cuts {
             // A power cut may have forgotten that claim, and then its receipt fits the next one, too.
             let entry = &mut self.entries[number];
+            entry.old_receipt_is_used = true;
             entry.deliveries.iter_mut().for_each(|handed| handed.has_ended = true);
         }
         // By an older receipt nothing may change, so it is no excuse for anything.
@@ -162,6 +176,7 @@ impl Ledger {
         if self.entries[number].deliveries[at].said <= self.cuts {
             self.begin_ending(number, at, false);
         }
+        self.entries[number].held_back_ms = 0;
         let handed = &mut self.entries[number].deliveries[at];
         handed.until_ms = handed.until_ms.map(|old| old.min(until_ms));
     }
@@ -209,6 +224,7 @@ impl Ledger {
         self.may_be_damaged |= self.entries.iter().any(|entry| !entry.is_durable);
         for entry in &mut self.entries {
             entry.deliveries.iter_mut().for_each(|handed| handed.has_ended = true);
+            entry.held_back_ms = 0;
             if !entry.is_durable {
                 entry.fate = Fate::MaybeGone;
             }
@@ -216,7 +232,7 @@ impl Ledger {
     }
 
     /// A message was taken out of the queues at the end of everything.
-    pub fn drain(&mut self, body: &[u8], queue: &str, now_ms: u64) -> Verdict {
+    pub fn drain(&mut self, body: &[u8], queue: &str, now_ms: u64) -> Result<usize, String> {
         let number = self.number_of(body)?;
         let moment = self.moment();
         let entry = &mut self.entries[number];
@@ -229,8 +245,9 @@ impl Ledger {
         if entry.expires_ms.is_some_and(|at| at <= now_ms) {
             return Err(format!("message {number} was delivered although it was too old"));
         }
+        entry.drained_from_other = queue == "r";
         entry.was_moved |= queue != entry.queue;
-        Ok(())
+        Ok(number)
     }
 
     /// All is drained: what should have been there was there, and in order.
@@ -251,11 +268,19 @@ impl Ledger {
         if self.order_may_differ {
             return Ok(());
         }
-        let drained = || self.entries.iter().enumerate().filter(|(_, e)| !e.was_moved && e.drained.is_some());
+        // What was moved once, by one who moved all, kept its order, too, but for what was not ready then.
+        let was_moved_well = |e: &Entry| e.drained_from_other && self.moves == 1 && self.cuts == 0 && e.due_ms == 0;
+        let keeps_order = |e: &Entry| !e.was_moved || was_moved_well(e) && e.deliveries.is_empty();
+        let drained = || self.entries.iter().enumerate().filter(|(_, e)| keeps_order(e) && e.drained.is_some());
         for (first, a) in drained() {
             for (second, b) in drained() {
                 let in_order = a.acknowledged.is_some_and(|moment| moment < b.began);
-                if in_order && a.queue == b.queue && a.priority == b.priority && a.is_durable && a.drained > b.drained {
+                if in_order
+                    && a.drained_from_other == b.drained_from_other
+                    && a.priority == b.priority
+                    && a.is_durable
+                    && a.drained > b.drained
+                {
                     return Err(format!(
                         "I8: message {second} was delivered before message {first}, which was put before it"
                     ));

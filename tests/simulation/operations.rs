@@ -6,13 +6,13 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use mq::domain::{Durability, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, UnixMillis, Visibility};
+use mq::domain::{Attributes, Durability, NewMessage, Priority, QueueName, Receipt, UnixMillis, Visibility};
 use mq::store::spool::Spool;
-use mq::store::spool::fsck::{Finding, FindingKind};
 use mq::store::{ClaimRequest, Claims, Delivery, Error, Failure, Notice, Store as _, Which};
 
 use super::choices::Choices;
-use super::ledger::{Entry, Fate, Handed};
+use super::expect::Asked;
+use super::ledger::{Entry, Fate, Handed, Verdict};
 use super::simfs::{ACKNOWLEDGE, COMMAND, SimClock, SimFs};
 use super::world::{Pid, Shared, World, hold};
 
@@ -98,6 +98,13 @@ impl Operation {
     }
 }
 
+/// What a message says of itself beside its body.
+fn number_of(number: usize) -> Attributes {
+    let mut attributes = Attributes::default();
+    attributes.insert("number", &number.to_string()).expect("an attribute");
+    attributes
+}
+
 /// A virtual process: it runs the engine's own code.
 pub struct Actor {
     pub world: Shared,
@@ -164,7 +171,7 @@ impl Actor {
     }
 
     /// An error needs a reason: one of those that the contract names, or a call that failed (I9).
-    fn say<T>(&self, result: Result<T, Error>, what: &str) {
+    pub fn say<T>(&self, result: Result<T, Error>, what: &str) {
         let Err(error) = result else { return };
         self.with(|world| {
             world.tell(Some(self.pid), || format!("{what} failed: {error}"));
@@ -178,7 +185,9 @@ impl Actor {
                     | Error::NoSuchMessage { .. }
                     | Error::Refused { .. }
             );
-            if world.is_alive(self.pid) && !is_a_refusal && !world.was_disturbed(self.pid) {
+            // What others do meanwhile can make any refusal right; alone, things have to be as it says.
+            let is_right = is_a_refusal && (!world.was_alone(self.pid) || world.may_refuse(&error));
+            if world.is_alive(self.pid) && !is_right && !world.was_disturbed(self.pid) {
                 let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 world.violate(format!("I9: {what} failed although no call did: {error}: {source}"));
             }
@@ -192,6 +201,7 @@ impl Actor {
                 body: format!("message {number} {}", "x".repeat(if long { 140_000 } else { 40 })).into_bytes(),
                 queue: QUEUE,
                 priority,
+                held_back_ms: 0,
                 due_ms: if delay_s > 0 { now_ms + delay_s * 1000 } else { 0 },
                 // The put takes its own time; what is certain is when it cannot be younger.
                 expires_ms: (ttl_s > 0).then(|| now_ms + ttl_s * 1000 + 1000),
@@ -201,7 +211,9 @@ impl Actor {
                 id: None,
                 fate: Fate::Kept,
                 deliveries: Vec::new(),
+                old_receipt_is_used: false,
                 drained: None,
+                drained_from_other: false,
                 was_moved: false,
             });
             (number, world.ledger.entries[number].body.clone())
@@ -213,11 +225,13 @@ impl Actor {
         let priority = Priority::new(priority).expect("a digit");
         let (number, body) = self.open_entry(delay_s, priority, ttl_s, durable, long);
         let new = NewMessage {
+            attributes: number_of(number),
+            media_type: Some("text/plain".parse().expect("a type")),
+            reply_to: Some(queue(OTHER)),
             priority,
             delay: Some(Duration::from_secs(delay_s)),
             ttl: (ttl_s > 0).then(|| Duration::from_secs(ttl_s)),
             durability: (!durable).then_some(Durability::None),
-            ..NewMessage::default()
         };
         let result = self.spool().and_then(|spool| spool.put(&queue(QUEUE), &new, &mut body.as_slice()));
         match result {
@@ -234,7 +248,13 @@ impl Actor {
         let new = NewMessage { delay: Some(Duration::from_secs(delay_s)), ..NewMessage::default() };
         let opened: Vec<_> =
             (0..count).map(|_| self.open_entry(delay_s, Priority::default(), 0, true, false)).collect();
-        let batch: Vec<_> = opened.iter().map(|(_, body)| (new.clone(), body.clone())).collect();
+        let with_facts = |number: usize| NewMessage {
+            attributes: number_of(number),
+            media_type: Some("text/plain".parse().expect("a type")),
+            reply_to: Some(queue(OTHER)),
+            ..new.clone()
+        };
+        let batch: Vec<_> = opened.iter().map(|(number, body)| (with_facts(*number), body.clone())).collect();
         let outcome = match self.spool() {
             Ok(spool) => spool.put_batch(&queue(QUEUE), &batch),
             Err(error) => return self.say::<()>(Err(error), "batch"),
@@ -256,7 +276,7 @@ impl Actor {
 
     /// Claims, and books what is delivered.
     fn claim(&self, request: ClaimRequest) -> Option<(Claims, Vec<(usize, usize)>)> {
-        let began = self.with(|world| world.ledger.moment());
+        let (began, began_ms) = self.with(|world| (world.ledger.moment(), world.disk.now_ms));
         let claims = match self.spool().and_then(|spool| spool.claim(&queue(QUEUE), &request)) {
             Ok(claims) => claims,
             Err(error) => {
@@ -269,11 +289,30 @@ impl Actor {
             return None;
         }
         self.check_notices(&claims.notices);
-        let places = claims.deliveries.iter_mut().map(|delivery| self.book(delivery, began)).collect();
+        let was_alone = self.with(|world| world.was_alone(self.pid));
+        let places: Vec<_> = claims.deliveries.iter_mut().map(|delivery| self.book(delivery, began)).collect();
+        let visibility_ms = match request.visibility {
+            Visibility::Timed(Some(visibility)) => u64::try_from(visibility.as_millis()).ok(),
+            _ => None,
+        };
+        let asked = Asked { most: request.most, visibility_ms, began_ms };
+        if was_alone && places.iter().all(|(number, _)| *number != usize::MAX) {
+            let delivered: Vec<_> = places.iter().map(|(number, _)| *number).zip(&claims.deliveries).collect();
+            self.hold_to(|world| world.check_claim(&delivered, &asked));
+        }
         Some((claims, places))
     }
 
-    fn check_notices(&self, notices: &[Notice]) {
+    /// Notes what is not as it has to be.
+    pub fn hold_to(&self, check: impl FnOnce(&mut World) -> Verdict) {
+        self.with(|world| {
+            if let Err(why) = check(world) {
+                world.violate(why);
+            }
+        });
+    }
+
+    pub fn check_notices(&self, notices: &[Notice]) {
         self.with(|world| {
             for notice in notices {
                 let is_allowed = match notice {
@@ -314,6 +353,10 @@ impl Actor {
                 return (usize::MAX, 0);
             }
             let number = world.ledger.entries.iter().position(|entry| entry.body == body).expect("just booked");
+            let facts = world.check_facts(number, delivery);
+            if let Err(why) = facts.and_then(|()| world.check_limit(QUEUE, number, count)) {
+                world.violate(why);
+            }
             (number, world.ledger.entries[number].deliveries.len() - 1)
         })
     }
@@ -378,15 +421,7 @@ impl Actor {
     fn delete_these(&self, picked: &[(usize, usize, Receipt)]) {
         let began: Vec<(bool, bool)> = self.with(|world| {
             let before = |(number, at, _): &(usize, usize, Receipt)| {
-                let entry = &world.ledger.entries[*number];
-                // A claim that failed or never came to be heard of may have been the last one.
-                let all_is_heard_of = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
-                let is_live = all_is_heard_of
-                    && !world.ledger.counts_restart
-                    && entry.fate == Fate::Kept
-                    && entry.expires_ms.is_none()
-                    && !entry.deliveries[*at].has_ended;
-                let known = (world.ledger.is_latest(*number, *at), is_live);
+                let known = (world.ledger.is_latest(*number, *at), world.is_surely_live(*number, *at));
                 world.ledger.begin_ending(*number, *at, true);
                 known
             };
@@ -424,42 +459,59 @@ impl Actor {
     }
 
     fn release_this(&self, number: usize, at: usize, receipt: &Receipt, delay_s: u64) {
-        let was_latest = self.with(|world| {
-            let was_latest = world.ledger.is_latest(number, at);
+        let (was_latest, was_live, began_ms) = self.with(|world| {
+            let now_ms = world.disk.now_ms;
+            let known = (world.ledger.is_latest(number, at), world.is_surely_live(number, at), now_ms);
             world.ledger.begin_ending(number, at, false);
-            was_latest
+            known
         });
         let result = self.by_receipt(|spool| {
             spool.release(std::slice::from_ref(receipt), Duration::from_secs(delay_s)).pop().expect("one result")
         });
         if result.is_ok() && self.lives_to_say() {
-            self.with(|world| {
-                if let Err(why) = world.ledger.ended(number, at, was_latest, false) {
-                    world.violate(why);
-                }
+            self.hold_to(|world| {
+                // Somebody else may have had it between the release and its being heard of.
+                let until_ms = if world.was_alone(self.pid) { began_ms + delay_s * 1000 } else { 0 };
+                world.ledger.entries[number].held_back_ms = if delay_s > 0 { until_ms } else { 0 };
+                world.ledger.ended(number, at, was_latest, false)
             });
         }
+        self.refuse_nothing_live(&result, was_live, number);
         self.say(result, "release");
     }
 
-    fn by_receipt<T>(&self, act: impl FnOnce(&Spool<SimFs, SimClock>) -> Result<T, Error>) -> Result<T, Error> {
+    /// The receipt of a claim that lives for sure has to be honoured.
+    fn refuse_nothing_live<T>(&self, result: &Result<T, Error>, was_live: bool, number: usize) {
+        self.with(|world| {
+            if matches!(result, Err(Error::StaleReceipt { .. })) && was_live && world.was_alone(self.pid) {
+                world.violate(format!("I5: the live claim on message {number} was called stale"));
+            }
+        });
+    }
+
+    pub fn by_receipt<T>(&self, act: impl FnOnce(&Spool<SimFs, SimClock>) -> Result<T, Error>) -> Result<T, Error> {
         self.spool().and_then(|spool| act(&spool))
     }
 
     fn extend(&self, which: usize, visibility_s: u64) {
         let Some((number, at, receipt)) = self.pick(which) else { return };
-        let was_latest = self.with(|world| {
+        let (was_latest, was_live, began_ms) = self.with(|world| {
+            let was_live = world.is_surely_live(number, at);
             let until_ms = world.disk.now_ms + visibility_s * 1000;
             world.ledger.begin_moving(number, at, until_ms);
-            world.ledger.is_latest(number, at)
+            (world.ledger.is_latest(number, at), was_live, world.disk.now_ms)
         });
         let visibility = Duration::from_secs(visibility_s);
         let result = self
             .by_receipt(|spool| spool.extend(std::slice::from_ref(&receipt), visibility).pop().expect("one result"));
+        self.refuse_nothing_live(&result, was_live, number);
         if let Ok(until) = &result
             && self.lives_to_say()
         {
             self.with(|world| {
+                if !world.was_disturbed(self.pid) && until.start().0 < began_ms + visibility_s * 1000 {
+                    world.violate("a claim was extended by less than was asked for");
+                }
                 let handed = &mut world.ledger.entries[number].deliveries[at];
                 handed.until_ms = Some(until.start().0);
                 if !was_latest && !world.ledger.counts_restart && world.boot == 0 {
@@ -471,120 +523,26 @@ impl Actor {
     }
 
     fn note_failure(&self, which: usize) {
-        let Some((_, _, receipt)) = self.pick(which) else { return };
+        let Some((number, at, receipt)) = self.pick(which) else { return };
+        let was_live = self.with(|world| world.is_surely_live(number, at));
         let failure = Failure { at: UnixMillis(1), delivery: 1, reason: "exit status 1".to_owned() };
         let result = self.by_receipt(|spool| spool.note_failure(&receipt, &failure));
-        self.say(result, "note failure");
-    }
-
-    fn look(&self) -> Result<(), Error> {
-        let spool = self.spool()?;
-        let mut seen = Vec::new();
-        spool.peek(&queue(QUEUE), Which::Next(3), &mut |peeked| {
-            seen.push(peeked.listed.message.id);
-            std::ops::ControlFlow::Continue(())
-        })?;
-        spool.list(&queue(QUEUE), &mut |_| std::ops::ControlFlow::Continue(()))?;
-        spool.stat(&queue(QUEUE)).map(|_| ())
-    }
-
-    fn wait(&self) -> Result<(), Error> {
-        let spool = self.spool()?;
-        let mut watch = spool.watch(&queue(QUEUE))?;
-        watch.wait(Duration::from_secs(3))
-    }
-
-    fn purge(&self) {
-        self.with(|world| world.ledger.may_all_go(QUEUE));
-        let result = self.by_receipt(|spool| spool.purge(&queue(QUEUE)));
-        // What was begun before it ended may have been taken as well.
-        self.with(|world| world.ledger.may_all_go(QUEUE));
-        self.say(result, "purge");
-    }
-
-    fn move_all(&self, back: bool) {
-        let (from, to) = if back { (OTHER, QUEUE) } else { (QUEUE, OTHER) };
-        self.with(|world| {
-            world.ledger.counts_restart = true;
-            world.ledger.entries.iter_mut().for_each(|entry| entry.was_moved = true);
-        });
-        let result = self.by_receipt(|spool| spool.move_all(&queue(from), &queue(to)));
-        self.with(|world| world.ledger.entries.iter_mut().for_each(|entry| entry.was_moved = true));
-        self.say(result, "move");
-    }
-
-    fn create(&self) -> Result<(), Error> {
-        self.spool()?.create_queue(&queue(OTHER), &Policy::default(), None)
-    }
-
-    fn drop_other(&self) -> Result<(), Error> {
-        self.spool()?.drop_queue(&queue(OTHER), false).map(|_| ())
-    }
-
-    fn set_policy(&self) -> Result<(), Error> {
-        self.spool()?
-            .change_policy(&queue(QUEUE), &mut |policy| {
-                policy.visibility += Duration::from_secs(1);
-                Ok(())
-            })
-            .map(|_| ())
-    }
-
-    /// Looks for what is wrong. Where nothing has gone wrong, nothing is.
-    pub fn fsck(&self, repair: bool) {
-        let spool = Spool::unchecked(ROOT, self.fs(), SimClock(self.world.clone()));
-        let mut findings = Vec::new();
-        let result = spool.fsck(&[], repair, &mut |finding| findings.push(finding));
-        self.with(|world| {
-            for finding in &findings {
-                world.tell(Some(self.pid), || format!("fsck: {} {}", finding.path.display(), finding.what));
-            }
-            let nothing_befell = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
-            // (A writer that sleeps for long before it has locked its temporary looks dead, and loses nothing by it.)
-            let is_wrong = |finding: &&Finding| finding.kind != FindingKind::OrphanTemporary;
-            if let Some(finding) = findings.iter().find(is_wrong)
-                && nothing_befell
-            {
-                world.violate(format!("fsck: {} {}", finding.path.display(), finding.what));
-            }
-        });
-        self.say(result.map(|_| ()), "fsck");
-    }
-
-    /// Takes everything out of a queue, and books it.
-    pub fn drain(&self, name: &str) {
-        let request = ClaimRequest { visibility: Visibility::Held, most: 3 };
-        for _ in 0..500 {
-            let claims = match self.by_receipt(|spool| spool.claim(&queue(name), &request)) {
-                Ok(claims) => claims,
-                Err(Error::NoSuchQueue { .. }) => return,
-                Err(error) => return self.say::<()>(Err(error), "drain"),
-            };
-            self.check_notices(&claims.notices);
-            if claims.deliveries.is_empty() {
-                return;
-            }
-            let mut receipts = Vec::new();
-            for mut delivery in claims.deliveries {
-                let mut body = Vec::new();
-                let _ = delivery.body.read_to_end(&mut body);
-                self.with(|world| {
-                    let id: MessageId = delivery.message.id;
-                    world.tell(Some(self.pid), || format!("{id} is drained from {name}"));
-                    let now_ms = world.disk.now_ms;
-                    if let Err(why) = world.ledger.drain(&body, name, now_ms) {
-                        world.violate(why);
-                    }
-                });
-                receipts.push(delivery.receipt);
-            }
-            for result in self.by_receipt(|spool| Ok(spool.delete(&receipts))).into_iter().flatten() {
-                if let Err(error) = &result {
-                    self.with(|world| world.violate(format!("I5: a message that is held cannot be deleted: {error}")));
+        self.refuse_nothing_live(&result, was_live, number);
+        if result.is_ok() && was_live && self.with(|world| world.was_alone(self.pid)) {
+            let mut noted = 0;
+            let looked = self.by_receipt(|spool| {
+                spool.peek(&receipt.queue, Which::Id(receipt.name.id), &mut |peeked| {
+                    noted = peeked.failures.len();
+                    std::ops::ControlFlow::Continue(())
+                })
+            });
+            self.hold_to(|world| match looked {
+                Ok(()) if noted == 0 && world.was_alone(self.pid) => {
+                    Err("a failure was noted, and is not there".to_owned())
                 }
-                self.say(result, "drain");
-            }
+                _ => Ok(()),
+            });
         }
-        self.with(|world| world.violate("the queue is never empty"));
+        self.say(result, "note failure");
     }
 }

@@ -82,6 +82,7 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     disk.inodes[ROOT].modified_ms = START_MS;
     let mut world = World::new(disk, model, choices, keeps_history);
     world.fault = plan.fault;
+    world.ledger.limit = policy.max_deliveries;
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     // What is done where the file system cannot be told has to be right on each of them.
@@ -175,6 +176,13 @@ fn recover(world: &Shared) {
             if let Err(error) = dropped {
                 actor.with(|world| world.violate(format!("I9: nothing can be made or dropped any more: {error}")));
             }
+        }
+        // Now and then something is broken by hand, where that is all that is wrong.
+        if actor.with(|world| {
+            let is_whole = world.all_is_heard_of() && !world.is_exhaustive && !world.ledger.may_be_damaged;
+            is_whole && world.choices.pick(4) == 3
+        }) {
+            actor.damage_and_repair();
         }
         // A queue that somebody died at dropping is there again.
         for name in [QUEUE, OTHER, "q.dead", "r.dead"] {

@@ -198,7 +198,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     return Ok(false);
                 }
                 match self.make_dir(dir) {
-                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).at("create", dir),
+                    // Somebody has tidied up the new one above it already: the caller tries again.
+                    Err(error) if !matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+                        Err(error).at("create", dir)
+                    }
                     _ => Ok(true),
                 }
             }

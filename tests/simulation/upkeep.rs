@@ -1,0 +1,146 @@
+//! What processes do to a queue as a whole: look, wait, purge, move, change, repair; and what is done at the end, when
+//! everything is taken out.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use mq::domain::{MessageId, Policy, Visibility};
+use mq::store::spool::Spool;
+use mq::store::spool::fsck::{Finding, FindingKind, Summary};
+use mq::store::{ClaimRequest, Error, Store as _, Which};
+
+use super::expect::check_policy;
+use super::operations::{Actor, OTHER, QUEUE, ROOT, queue};
+use super::simfs::SimClock;
+
+impl Actor {
+    pub fn look(&self) -> Result<(), Error> {
+        let spool = self.spool()?;
+        let mut seen = Vec::new();
+        spool.peek(&queue(QUEUE), Which::Next(3), &mut |peeked| {
+            seen.push(peeked.listed.message.id);
+            std::ops::ControlFlow::Continue(())
+        })?;
+        spool.list(&queue(QUEUE), &mut |_| std::ops::ControlFlow::Continue(()))?;
+        spool.stat(&queue(QUEUE)).map(|_| ())
+    }
+
+    pub fn wait(&self) -> Result<(), Error> {
+        let spool = self.spool()?;
+        let mut watch = spool.watch(&queue(QUEUE))?;
+        watch.wait(Duration::from_secs(3))
+    }
+
+    pub fn purge(&self) {
+        self.with(|world| world.ledger.may_all_go(QUEUE));
+        let result = self.by_receipt(|spool| spool.purge(&queue(QUEUE)));
+        // What was begun before it ended may have been taken as well.
+        self.with(|world| {
+            world.ledger.may_all_go(QUEUE);
+            if result.is_ok() && world.was_alone(self.pid) {
+                world.purged();
+            }
+        });
+        self.say(result, "purge");
+    }
+
+    pub fn move_all(&self, back: bool) {
+        let (from, to) = if back { (OTHER, QUEUE) } else { (QUEUE, OTHER) };
+        self.with(|world| {
+            world.ledger.counts_restart = true;
+            world.ledger.moves += 1;
+            world.ledger.entries.iter_mut().for_each(|entry| entry.was_moved = true);
+        });
+        let result = self.by_receipt(|spool| spool.move_all(&queue(from), &queue(to)));
+        self.with(|world| world.ledger.entries.iter_mut().for_each(|entry| entry.was_moved = true));
+        self.say(result, "move");
+    }
+
+    pub fn create(&self) -> Result<(), Error> {
+        self.spool()?.create_queue(&queue(OTHER), &Policy::default(), None)
+    }
+
+    pub fn drop_other(&self) -> Result<(), Error> {
+        self.spool()?.drop_queue(&queue(OTHER), false).map(|_| ())
+    }
+
+    pub fn set_policy(&self) -> Result<(), Error> {
+        let spool = self.spool()?;
+        let before = spool.policy(&queue(QUEUE))?;
+        spool.change_policy(&queue(QUEUE), &mut |policy| {
+            policy.visibility += Duration::from_secs(1);
+            Ok(())
+        })?;
+        let after = spool.policy(&queue(QUEUE))?;
+        self.hold_to(|_| check_policy(&before, &after));
+        Ok(())
+    }
+
+    pub fn fsck_findings(&self, repair: bool) -> (Vec<Finding>, Result<Summary, Error>) {
+        let spool = Spool::unchecked(ROOT, self.fs(), SimClock(self.world.clone()));
+        let mut findings = Vec::new();
+        let result = spool.fsck(&[], repair, &mut |finding| findings.push(finding));
+        (findings, result)
+    }
+
+    /// Looks for what is wrong. Where nothing has gone wrong, nothing is.
+    pub fn fsck(&self, repair: bool) {
+        let (findings, result) = self.fsck_findings(repair);
+        self.with(|world| {
+            for finding in &findings {
+                world.tell(Some(self.pid), || format!("fsck: {} {}", finding.path.display(), finding.what));
+            }
+            let nothing_befell = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
+            // (A writer that sleeps for long before it has locked its temporary looks dead, and loses nothing by it.)
+            let is_wrong = |finding: &&Finding| finding.kind != FindingKind::OrphanTemporary;
+            if let Some(finding) = findings.iter().find(is_wrong)
+                && nothing_befell
+            {
+                world.violate(format!("fsck: {} {}", finding.path.display(), finding.what));
+            }
+        });
+        self.say(result.map(|_| ()), "fsck");
+    }
+
+    /// Takes everything out of a queue, and books it.
+    pub fn drain(&self, name: &str) {
+        let request = ClaimRequest { visibility: Visibility::Held, most: 3 };
+        for _ in 0..500 {
+            let claims = match self.by_receipt(|spool| spool.claim(&queue(name), &request)) {
+                Ok(claims) => claims,
+                Err(Error::NoSuchQueue { .. }) => return,
+                Err(error) => return self.say::<()>(Err(error), "drain"),
+            };
+            self.check_notices(&claims.notices);
+            if claims.deliveries.is_empty() {
+                return;
+            }
+            let mut receipts = Vec::new();
+            for mut delivery in claims.deliveries {
+                let mut body = Vec::new();
+                let _ = delivery.body.read_to_end(&mut body);
+                self.with(|world| {
+                    let id: MessageId = delivery.message.id;
+                    world.tell(Some(self.pid), || format!("{id} is drained from {name}"));
+                    let now_ms = world.disk.now_ms;
+                    let drained = world.ledger.drain(&body, name, now_ms).and_then(|number| {
+                        world.check_facts(number, &delivery)?;
+                        // This claim is one more.
+                        world.check_limit(name, number, delivery.deliveries)
+                    });
+                    if let Err(why) = drained {
+                        world.violate(why);
+                    }
+                });
+                receipts.push(delivery.receipt);
+            }
+            for result in self.by_receipt(|spool| Ok(spool.delete(&receipts))).into_iter().flatten() {
+                if let Err(error) = &result {
+                    self.with(|world| world.violate(format!("I5: a message that is held cannot be deleted: {error}")));
+                }
+                self.say(result, "drain");
+            }
+        }
+        self.with(|world| world.violate("the queue is never empty"));
+    }
+}
