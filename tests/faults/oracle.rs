@@ -93,6 +93,10 @@ impl After<'_> {
             self.bad(format!("it panicked: {}", ran.stderr));
         }
         let Some(status) = ran.status else { return };
+        // A repair that could not mend all ends with 1, and what it says on stdout is its sentence.
+        if verb.args[0] == "fsck" && status == 1 && String::from_utf8_lossy(&ran.stdout).contains("found ") {
+            return;
+        }
         if status != verb.status && !FAILURES.contains(&status) {
             self.bad(format!("status {status} is none for a failed call"));
         }
