@@ -233,6 +233,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.ring(1);
             }
         }
+        if self.spool.names() == Names::Whole {
+            // A later sync of whatever is put now would bring its name alone: it would be in its place after the next
+            // power cut, and these, which are older, in `tmp/` again.
+            let root = self.spool.root();
+            self.fs().sync_file_system(root).at("sync", root)?;
+        }
         Ok(())
     }
 
