@@ -221,6 +221,48 @@ fn i9_a_failing_sync_is_a_failed_put_and_leaves_nothing() {
     }
 }
 
+/// A message or a directory of them that cannot be read hides itself and no other.
+#[test]
+fn i7_what_cannot_be_read_keeps_nothing_else() {
+    if !has("strace") {
+        return skipped("strace");
+    }
+    let dir = scratch();
+    let spool = dir.path().join("spool");
+    let path = |pick: fn(&std::path::Path) -> bool| {
+        let all = walkdir::WalkDir::new(spool.join("q/ready")).sort_by_file_name().into_iter();
+        all.map(|entry| entry.unwrap().into_path()).find(|path| pick(path)).unwrap()
+    };
+    for get in [&["get", "q"][..], &["get", "q", "--delete"]] {
+        for what in ["message", "leaf"] {
+            expect(&spool, &["put", "q", "-m", "first", "--priority", "5"], 0);
+            expect(&spool, &["put", "q", "-m", "second", "--priority", "4"], 0);
+            let first = path(|path| path.components().any(|part| part.as_os_str() == "5") && path.is_file());
+            let unread = if what == "leaf" { first.parent().unwrap().to_owned() } else { first };
+            // A timed claim is opened where it was moved to.
+            let inject = if what == "leaf" || get.len() > 2 { unread.clone() } else { spool.join("q/claimed") };
+            let output = Command::new("strace")
+                .args(["-qq", "-o", "/dev/null", "-e", "trace=open,openat", "-e", "inject=open,openat:error=EIO", "-P"])
+                .arg(&inject)
+                .arg(mq_bin())
+                .arg("--spool")
+                .arg(&spool)
+                .args(get)
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            if inject == unread {
+                assert_eq!(output.stdout, b"second", "{what}, {get:?}: {told}");
+                assert!(told.contains(unread.to_str().unwrap()), "{what}, {get:?}: {told}");
+            } else {
+                // What has come back cannot be seen: what is ready is delivered.
+                assert_eq!(output.stdout, b"first", "{what}, {get:?}: {told}");
+            }
+            expect(&spool, &["purge", "q"], 0);
+        }
+    }
+}
+
 /// Senders that all need the same new directory at the same moment: each of them gets its message in.
 #[test]
 fn i1_senders_do_not_trip_over_a_directory_that_another_makes() {

@@ -281,6 +281,11 @@ pub enum Notice {
         /// Why no more.
         why: String,
     },
+    /// A message that cannot be had keeps no other.
+    PassedOver {
+        /// What is wrong with the first of them.
+        why: String,
+    },
     /// A message that could not be moved to the dead-letter queue: it stays where it is.
     NotBuried {
         /// The message.
@@ -297,6 +302,7 @@ impl fmt::Display for Notice {
                 write!(f, "a damaged message was set aside, not delivered: {} ({why})", path.display())
             }
             Self::Stopped { why } => write!(f, "not all that was asked for could be claimed at once: {why}"),
+            Self::PassedOver { why } => write!(f, "a message was passed over: {why}"),
             Self::NotBuried { id, why } => {
                 write!(f, "message {id} has used up its deliveries, but cannot go to the dead letters: {why}")
             }

@@ -145,6 +145,15 @@ impl Bench {
         found.filter_map(Result::ok).map(walkdir::DirEntry::into_path).collect()
     }
 
+    /// Where a part of the queue `q` lies.
+    pub(super) fn path_of(&self, part: &str) -> PathBuf {
+        let (dir, _) = self.spool.as_ref().expect("a spool");
+        match part.strip_prefix("../") {
+            Some(of_the_spool) => dir.path().join(of_the_spool),
+            None => dir.path().join("q").join(part),
+        }
+    }
+
     pub(super) fn is_spool(&self) -> bool {
         self.spool.is_some()
     }

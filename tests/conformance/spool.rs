@@ -3,9 +3,10 @@
 use mq::domain::lifecycle::State;
 use mq::domain::{NewMessage, Policy, Visibility};
 use mq::store::spool::Order;
+use mq::store::spool::fs::{Fs as _, RealFs};
 use mq::store::{ClaimRequest, Error, Store};
 
-use super::bench::{Bench, is_done, is_stale, name, q, secs, text, with_delay};
+use super::bench::{Bench, is_done, is_stale, name, q, secs, text, with_delay, with_priority};
 
 fn in_both_orders(test: impl Fn(&Bench, &dyn Store)) {
     for order in [Order::RollForward, Order::Classical] {
@@ -129,7 +130,10 @@ fn i7_what_stands_in_the_way_of_one_message_keeps_no_other() {
         let claimed = format!("{}.1", first.file_stem().unwrap().to_str().unwrap());
         let held = first.ancestors().nth(5).unwrap().join("claimed/held").join(&claimed);
         std::fs::create_dir(&held).unwrap();
-        assert_eq!(b.hold().map(|mut delivery| text(&mut delivery)).as_deref(), Some("second"));
+        let mut claims = b.store.claim(&q(), &HELD).unwrap();
+        assert_eq!(claims.deliveries.iter_mut().map(text).collect::<Vec<_>>(), ["second"]);
+        assert!(claims.notices[0].to_string().contains(&claimed), "{:?}", claims.notices);
+        drop(claims);
         std::fs::remove_dir(&held).unwrap();
         b.advance(2);
         assert_eq!(b.claim_from("q", Visibility::Timed(Some(secs(5))), 2).len(), 2);
@@ -142,6 +146,88 @@ fn i7_what_stands_in_the_way_of_one_message_keeps_no_other() {
         std::fs::remove_dir(&way_back).unwrap();
         assert_eq!(b.drain("q"), ["first"]);
     });
+}
+
+/// Something else in the place of a file or directory that receiving can do without: what is due comes all the same, and
+/// before what is less urgent.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i7_what_stands_in_the_place_of_a_part_keeps_no_message() {
+    for (at, part) in ["sweep", "wake", "state", "lock", "spare", "tmp", "corrupt"].into_iter().enumerate() {
+        for kind in 0..3 {
+            in_both_orders(|b, _| {
+                b.put("ready");
+                b.put_as(&NewMessage { delay: Some(secs(5)), ..with_priority(9) }, "due");
+                let path = b.path_of(part);
+                if path.is_dir() {
+                    std::fs::remove_dir_all(&path).unwrap();
+                } else {
+                    std::fs::remove_file(&path).unwrap();
+                }
+                match kind {
+                    0 => std::os::unix::fs::symlink("/nowhere", &path).unwrap(),
+                    1 => std::fs::write(&path, b"\xff\xfe and so on, for longer than anything of ours is").unwrap(),
+                    _ if at < 4 => std::fs::create_dir(&path).unwrap(),
+                    _ => RealFs.make_bell(&path, 0o600).unwrap(),
+                }
+                b.advance(6);
+                assert_eq!(b.claim().map(|mut due| text(&mut due)).as_deref(), Some("due"), "{part} {kind}");
+                assert_eq!(b.claim().map(|mut ready| text(&mut ready)).as_deref(), Some("ready"), "{part} {kind}");
+            });
+        }
+    }
+}
+
+/// A damaged message that cannot be set aside is told, and keeps no other.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i7_a_damaged_message_that_cannot_be_set_aside_keeps_no_other() {
+    in_both_orders(|b, _| {
+        b.put("damaged");
+        b.put("whole");
+        let damaged = b.paths_below("ready").into_iter().filter(|path| path.is_file()).min().unwrap();
+        std::fs::write(&damaged, "nonsense").unwrap();
+        std::fs::remove_dir(b.path_of("corrupt")).unwrap();
+        std::fs::write(b.path_of("corrupt"), "").unwrap();
+        let mut claims = b.store.claim(&q(), &TIMED).unwrap();
+        assert_eq!(claims.deliveries.iter_mut().map(text).collect::<Vec<_>>(), ["whole"]);
+        assert!(claims.notices[0].to_string().contains("corrupt"), "{:?}", claims.notices);
+        std::fs::remove_file(b.path_of("corrupt")).unwrap();
+        std::fs::create_dir(b.path_of("corrupt")).unwrap();
+        b.advance(100);
+        assert!(
+            b.store.claim(&q(), &ClaimRequest { most: 9, ..TIMED }).unwrap().notices[0]
+                .to_string()
+                .contains("set aside")
+        );
+    });
+}
+
+/// Without the lock of the moves nothing moves in the classical order, which is said, and nobody waits for a lock that
+/// is his own.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i9_what_stands_in_the_place_of_the_lock_of_the_moves_is_told() {
+    let b = Bench::spool(Order::Classical);
+    b.put("x");
+    let lock = b.path_of("../lock");
+    let message = b.paths_below("ready").into_iter().find(|path| path.is_file()).unwrap();
+    let told = |request| {
+        let error = b.store.claim(&q(), &request).err().expect("it cannot be claimed");
+        assert!(error.to_string().ends_with(&format!("{}", lock.display())), "{error}");
+    };
+    for request in [HELD, TIMED, ClaimRequest { most: 9, ..HELD }] {
+        std::fs::hard_link(&message, &lock).unwrap();
+        told(request);
+        std::fs::remove_file(&lock).unwrap();
+        std::os::unix::fs::symlink("/nowhere", &lock).unwrap();
+        told(request);
+        std::fs::remove_file(&lock).unwrap();
+        std::fs::create_dir(&lock).unwrap();
+        told(request);
+        std::fs::remove_dir(&lock).unwrap();
+    }
+    assert_eq!(b.drain("q"), ["x"]);
 }
 
 /// All that a sweep and the last get leave of an emptied queue is its building, and the leaf at the tail.

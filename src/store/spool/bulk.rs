@@ -23,7 +23,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let durability = self.policy()?.durability;
         let mut deleted = 0;
         let mut last_dir = PathBuf::new();
-        self.visit_ready(true, &mut |name, path| {
+        let unread = self.visit_ready(true, &mut |name, path| {
             let dir = path.parent().unwrap_or(path);
             if dir != last_dir {
                 self.sync_emptied(&last_dir, durability)?;
@@ -44,7 +44,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.spool.remove_dir(&dir);
             }
         }
-        Ok(deleted)
+        unread.map_or(Ok(deleted), Err)
     }
 
     pub(super) fn move_all(&self, to: &Self) -> Result<u64> {
@@ -68,7 +68,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Ok(was_moved)
         };
-        self.visit_ready(true, &mut |name, path| {
+        let unread = self.visit_ready(true, &mut |name, path| {
             move_one(State::Ready, &name, path)?;
             Ok(ControlFlow::Continue(()))
         })?;
@@ -78,7 +78,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.spool.remove_dir(&dir);
             }
         }
-        Ok(moved)
+        unread.map_or(Ok(moved), Err)
     }
 
     /// A move into another queue: its directories, its bell.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fs::{Access, Bell, Fault, FileHandle, Fs, is_out_of_space};
+use super::fs::{Access, Bell, Fault, FileHandle, Fs, is_of_the_file, is_out_of_space};
 use super::layout::{parse_hex, parse_name, parse_second};
 use super::moves::Moved;
 use super::record::{BodyPlace, Opened, ReadError};
@@ -53,6 +53,33 @@ impl<H: FileHandle> Hold for FileHold<H> {
 /// A message that has been read and found right.
 type Checked<H> = (Message, Body, Arc<H>, BodyPlace);
 
+/// Why a message could not be claimed.
+struct Missed {
+    error: Error,
+    /// Whether it is that message's matter alone: the others can be claimed all the same.
+    is_alone: bool,
+}
+
+impl Missed {
+    /// The message has left `ready/`, and comes back when its claim has ended.
+    fn after_it_was_taken(error: Error) -> Self {
+        Self { error, is_alone: true }
+    }
+}
+
+impl From<Error> for Missed {
+    fn from(error: Error) -> Self {
+        let is_alone = match &error {
+            // Something strayed to the very place that the message would go to.
+            Error::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => true,
+            // A bad sector, or permissions that were taken away.
+            Error::Io { action: "open", source, .. } => is_of_the_file(source),
+            _ => false,
+        };
+        Self { error, is_alone }
+    }
+}
+
 /// Where a message was moved to, and as what.
 pub(super) struct Placed {
     name: MessageName,
@@ -78,7 +105,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         self.claim_ready(request, &policy, &mut claims)?;
         if claims.deliveries.is_empty() {
             // Before this says that there is nothing, everything that could come back has to have come back.
-            let swept = self.sweep(Thoroughness::Usual, &policy)?;
+            let swept = self.sweep(Thoroughness::Usual, &policy);
             claims.notices.extend(swept.notices);
             if swept.moved > 0 {
                 self.claim_ready(request, &policy, &mut claims)?;
@@ -101,47 +128,55 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn claim_in_order(&self, request: &ClaimRequest, policy: &Policy, claims: &mut Claims) -> Result<()> {
         let mut in_the_way = None;
-        self.visit_ready(true, &mut |name, path| {
+        let unread = self.visit_ready(true, &mut |name, path| {
             match self.claim_one(name, path, request.visibility, policy, &mut claims.notices) {
                 Ok(Some(delivery)) => claims.deliveries.push(delivery),
                 Ok(None) => {}
-                // Something strayed to the very place that the message would go to: the others have their own.
-                Err(Error::Io { action, path, source }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                    in_the_way.get_or_insert(Error::Io { action, path, source });
+                // The others are not behind it.
+                Err(Missed { error, is_alone: true }) => {
+                    if in_the_way.is_none() {
+                        in_the_way = Some(error);
+                    }
                 }
                 // What is claimed is handed out. (On a full disk a directory of claims cannot grow: finishing some
                 // makes room for the next.)
-                Err(error) if !claims.deliveries.is_empty() => {
+                Err(Missed { error, .. }) if !claims.deliveries.is_empty() => {
                     claims.notices.push(Notice::Stopped { why: crate::store::chain(&error) });
                     return Ok(ControlFlow::Break(()));
                 }
-                Err(error) => return Err(error),
+                Err(Missed { error, .. }) => return Err(error),
             }
             let enough = claims.deliveries.len() >= request.most;
             Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
-        match in_the_way {
+        match in_the_way.or(unread) {
             Some(error) if claims.deliveries.is_empty() => Err(error),
-            _ => Ok(()),
+            Some(error) => {
+                claims.notices.push(Notice::PassedOver { why: crate::store::chain(&error) });
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 
     /// Shows what lies in `ready/`, the next to be delivered first. With `tidy`, empty leaves that are not
-    /// the tail are removed.
+    /// the tail are removed. A directory that cannot be read hides what is in it and nothing else; the first of them is
+    /// returned.
     pub(super) fn visit_ready(
         &self,
         tidy: bool,
         each: &mut dyn FnMut(MessageName, &Path) -> Result<ControlFlow<()>>,
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         let ready = self.layout.ready();
         let mut priorities = self.names_in(&ready)?;
         priorities.retain(|(name, kind)| *kind == Kind::Dir && name.parse::<Priority>().is_ok());
+        let mut unread = None;
         for (priority, _) in priorities.iter().rev() {
-            if self.visit_level(&ready.join(priority), 12, tidy, true, each)?.is_break() {
-                return Ok(());
+            if self.visit_level(&ready.join(priority), 12, tidy, true, each, &mut unread)?.is_break() {
+                break;
             }
         }
-        Ok(())
+        Ok(unread)
     }
 
     /// Visits the groups of a priority (`digits` 12) or the leaves of a group (2), in order.
@@ -152,17 +187,18 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         tidy: bool,
         is_tail: bool,
         each: &mut dyn FnMut(MessageName, &Path) -> Result<ControlFlow<()>>,
+        unread: &mut Option<Error>,
     ) -> Result<ControlFlow<()>> {
-        let mut children = self.names_in(dir)?;
+        let mut children = self.names_unless_unread(dir, unread);
         children.retain(|(name, kind)| *kind == Kind::Dir && parse_hex(name, digits).is_some());
         let last = children.len().wrapping_sub(1);
         for (at, (child, _)) in children.iter().enumerate() {
             let child = dir.join(child);
             let is_tail = is_tail && at == last;
             let flow = if digits == 2 {
-                self.visit_leaf(&child, each)?
+                self.visit_leaf(&child, each, unread)?
             } else {
-                self.visit_level(&child, 2, tidy, is_tail, each)?
+                self.visit_level(&child, 2, tidy, is_tail, each, unread)?
             };
             if flow.is_break() {
                 return Ok(flow);
@@ -175,12 +211,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(ControlFlow::Continue(()))
     }
 
+    fn names_unless_unread(&self, dir: &Path, unread: &mut Option<Error>) -> Vec<(String, Kind)> {
+        self.names_in(dir).unwrap_or_else(|error| {
+            unread.get_or_insert(error);
+            Vec::new()
+        })
+    }
+
     fn visit_leaf(
         &self,
         leaf: &Path,
         each: &mut dyn FnMut(MessageName, &Path) -> Result<ControlFlow<()>>,
+        unread: &mut Option<Error>,
     ) -> Result<ControlFlow<()>> {
-        let mut names = self.names_in(leaf)?;
+        let mut names = self.names_unless_unread(leaf, unread);
         names.retain(|(_, kind)| *kind == Kind::File);
         for (file_name, _) in names {
             let Some(name) = parse_name(file_name.as_ref()) else { continue };
@@ -204,7 +248,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         visibility: Visibility,
         policy: &Policy,
         notices: &mut Vec<Notice>,
-    ) -> Result<Option<Delivery>> {
+    ) -> Result<Option<Delivery>, Missed> {
         let now = self.now();
         let by_name = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
         let outcome = lifecycle::next(State::Ready, Event::Claim(visibility), by_name, policy, now);
@@ -231,18 +275,31 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Visibility::Timed(_) => self.take_timed(&name, path, &target, state, policy)?,
         };
         let Some((placed, file)) = taken else { return Ok(None) };
+        self.hand_out(file, &name, &placed, visibility, policy, notices).map_err(Missed::after_it_was_taken)
+    }
+
+    /// Hands out what was taken, unless it is damaged or too old.
+    fn hand_out(
+        &self,
+        file: F::File,
+        name: &MessageName,
+        placed: &Placed,
+        visibility: Visibility,
+        policy: &Policy,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Option<Delivery>> {
         match Opened::new(file).and_then(|opened| self.checked(opened)) {
             Ok(checked) if checked.0.id != name.id => {
-                notices.extend(self.quarantine(&placed, "it has another message's name", policy)?);
+                notices.extend(self.quarantine(placed, "it has another message's name", policy)?);
                 Ok(None)
             }
-            Ok(checked) if lifecycle::is_expired(checked.0.facts(deliveries), policy, now) => {
+            Ok(checked) if lifecycle::is_expired(checked.0.facts(placed.name.deliveries), policy, self.now()) => {
                 self.remove(&placed.name, &placed.path, policy.durability)?;
                 Ok(None)
             }
-            Ok(checked) => Ok(Some(self.deliver(checked, &placed, visibility))),
+            Ok(checked) => Ok(Some(self.deliver(checked, placed, visibility))),
             Err(ReadError::Damaged(why)) => {
-                notices.extend(self.quarantine(&placed, &why, policy)?);
+                notices.extend(self.quarantine(placed, &why, policy)?);
                 Ok(None)
             }
             Err(ReadError::Io(error)) => Err(error).at("read", &placed.path),

@@ -174,6 +174,13 @@ pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether the error says that this very file cannot be read, and nothing of any other.
+pub(crate) fn is_of_the_file(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let bad = [Errno::IO, Errno::BADMSG, Errno::UCLEAN].map(Errno::raw_os_error);
+    error.kind() == io::ErrorKind::PermissionDenied || error.raw_os_error().is_some_and(|code| bad.contains(&code))
+}
+
 /// Whether a file could not be opened because a symbolic link has its name.
 pub(crate) fn is_a_link(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())

@@ -39,7 +39,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if most == 0 {
             return Ok(());
         }
-        self.visit_ready(false, &mut |name, path| {
+        let unread = self.visit_ready(false, &mut |name, path| {
             // A damaged one is for get to set aside: a look changes nothing.
             let Ok(Some(peeked)) = self.peek_one(State::Ready, &name, path) else {
                 return Ok(ControlFlow::Continue(()));
@@ -50,7 +50,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             shown += 1;
             let flow = each(peeked);
             Ok(if shown >= most { ControlFlow::Break(()) } else { flow })
-        })
+        })?;
+        unread.map_or(Ok(()), Err)
     }
 
     /// `None` if the message has gone meanwhile.
@@ -81,7 +82,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             flow
         };
-        self.visit_ready(false, &mut |name, path| Ok(show(State::Ready, name, path)))?;
+        let unread = self.visit_ready(false, &mut |name, path| Ok(show(State::Ready, name, path)))?;
         for due in self.seconds_in(&self.layout.delayed())? {
             let dir = self.layout.delayed().join(due.0.to_string());
             self.scan_messages(&dir, &mut |name, path| show(State::Delayed { due }, name, &path))?;
@@ -90,7 +91,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let dir = self.layout.claimed().join(until.0.to_string());
             self.scan_messages(&dir, &mut |name, path| show(State::Claimed { until }, name, &path))?;
         }
-        self.scan_messages(&self.layout.held(), &mut |name, path| show(State::Held, name, &path))
+        self.scan_messages(&self.layout.held(), &mut |name, path| show(State::Held, name, &path))?;
+        unread.map_or(Ok(()), Err)
     }
 
     /// `None` if the message has gone meanwhile. One whose header cannot be read is shown as its name has it.

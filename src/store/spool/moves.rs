@@ -113,6 +113,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             other => other.at("open", &path)?,
         };
+        // The lock of a message that is held would be waited for by its own holder.
+        let status = file.status().at("read", &path)?;
+        if status.links > 1 && status.len_bytes > 0 {
+            let source = io::Error::other("it is a second name of some other file");
+            return Err(Error::Io { action: "lock", path, source });
+        }
         file.lock().at("lock", &path)?;
         Ok(Some(file))
     }

@@ -53,53 +53,81 @@ pub(super) struct Swept {
     pub(super) failed: Option<Error>,
 }
 
+impl Swept {
+    /// Keeps the first failure.
+    pub(super) fn note(&mut self, done: Result<()>) {
+        self.failed = self.failed.take().or(done.err());
+    }
+}
+
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Sweeps unless somebody has in this second, or is at it. Never fails: who passes by came for something else.
+    ///
+    /// Where something else stands in the place of the marker nobody knows when that was, and everybody sweeps: else
+    /// what is due would wait for as long as there is anything ready.
     pub(super) fn sweep_in_passing(&self, thoroughness: Thoroughness, policy: &Policy) -> Vec<Notice> {
-        let second = self.now().floor_seconds().0.to_string();
-        let swept = || -> io::Result<Vec<Notice>> {
-            let mut marker = self.fs().open_or_create(&self.layout.sweep(), self.modes.file)?;
-            let mut last = String::new();
-            Read::by_ref(&mut marker).take(32).read_to_string(&mut last)?;
-            if last.trim_end() == second || !marker.try_lock()? {
-                return Ok(Vec::new());
-            }
-            self.top_up_spares();
-            let swept = self.sweep(thoroughness, policy).map_err(io::Error::other)?;
-            if swept.left > 0 {
-                // A fixed width, so that a shorter number leaves nothing of a longer one.
-                marker.write_all_at(format!("{second:<20}\n").as_bytes(), 0)?;
-            }
-            Ok(swept.notices)
-        };
-        swept().unwrap_or_default()
+        // A fixed width, so that a shorter number leaves nothing of a longer one, nor of what else was in the file.
+        let second = format!("{:<20}", self.now().floor_seconds().0);
+        let marker = self.open_marker().ok();
+        if let Some((marker, last)) = &marker
+            && (*last == second.as_bytes() || !marker.try_lock().unwrap_or(true))
+        {
+            return Vec::new();
+        }
+        self.top_up_spares();
+        let swept = self.sweep(thoroughness, policy);
+        if swept.left > 0
+            && let Some((marker, _)) = &marker
+        {
+            // Who cannot be told that this is done does it again.
+            let _ = marker.write_all_at(format!("{second}\n").as_bytes(), 0);
+        }
+        swept.notices
     }
 
-    /// Sweeps now.
-    pub(super) fn sweep(&self, thoroughness: Thoroughness, policy: &Policy) -> Result<Swept> {
+    /// The marker of the last sweep, and what it says.
+    fn open_marker(&self) -> io::Result<(F::File, Vec<u8>)> {
+        let mut marker = self.fs().open_or_create(&self.layout.sweep(), self.modes.file)?;
+        let mut last = Vec::new();
+        Read::by_ref(&mut marker).take(20).read_to_end(&mut last)?;
+        Ok((marker, last))
+    }
+
+    /// Sweeps now. What fails is noted, and is no reason to leave the rest where it is.
+    pub(super) fn sweep(&self, thoroughness: Thoroughness, policy: &Policy) -> Swept {
         let mut swept = Swept { left: thoroughness.most_moves(), ..Swept::default() };
-        let now = self.now_of_sweep();
+        let parts = [Self::sweep_claimed, Self::sweep_delayed, Self::sweep_held, Self::sweep_temporaries];
+        for part in parts {
+            let done = part(self, policy, &mut swept);
+            swept.note(done);
+        }
+        if swept.moved > 1 {
+            // This process takes one of them; the others are for those who wait.
+            self.ring(swept.moved - 1);
+        }
+        swept
+    }
+
+    fn sweep_claimed(&self, policy: &Policy, swept: &mut Swept) -> Result<()> {
         for until in self.seconds_in(&self.layout.claimed())? {
-            if until.is_due(now) {
-                self.sweep_due(State::Claimed { until }, policy, &mut swept)?;
+            if until.is_due(self.now_of_sweep()) {
+                self.sweep_due(State::Claimed { until }, policy, swept);
             }
             // Whether its second has come or its last claim was finished before: an empty one is left over. (One
             // that somebody is about to use is made again.)
             self.spool.remove_dir(&self.layout.claimed().join(until.0.to_string()));
         }
+        Ok(())
+    }
+
+    fn sweep_delayed(&self, policy: &Policy, swept: &mut Swept) -> Result<()> {
         for due in self.seconds_in(&self.layout.delayed())? {
-            if due.is_due(now) {
-                self.sweep_due(State::Delayed { due }, policy, &mut swept)?;
+            if due.is_due(self.now_of_sweep()) {
+                self.sweep_due(State::Delayed { due }, policy, swept);
             }
             self.spool.remove_dir(&self.layout.delayed().join(due.0.to_string()));
         }
-        self.sweep_held(policy, &mut swept)?;
-        self.sweep_temporaries(policy, &mut swept)?;
-        if swept.moved > 1 {
-            // This process takes one of them; the others are for those who wait.
-            self.ring(swept.moved - 1);
-        }
-        Ok(swept)
+        Ok(())
     }
 
     fn now_of_sweep(&self) -> UnixMillis {
@@ -107,25 +135,25 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// Empties a directory whose second has come.
-    fn sweep_due(&self, state: State, policy: &Policy, swept: &mut Swept) -> Result<()> {
+    fn sweep_due(&self, state: State, policy: &Policy, swept: &mut Swept) {
         let dir = match state {
             State::Claimed { until } => self.layout.claimed().join(until.0.to_string()),
             State::Delayed { due } => self.layout.delayed().join(due.0.to_string()),
-            State::Ready | State::Held => return Ok(()),
+            State::Ready | State::Held => return,
         };
         let mut found = Vec::new();
         let most = swept.left;
-        self.scan_messages(&dir, &mut |name, path| {
+        let scanned = self.scan_messages(&dir, &mut |name, path| {
             found.push((name, path));
             if found.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        });
+        swept.note(scanned);
         // A directory lists its names in any order; dead letters should lie in that of their puts.
         found.sort_unstable();
         let event = Event::Sweep { holder_gone: false };
         for (name, path) in found {
             self.sweep_one(state, event, &name, &path, policy, swept);
         }
-        Ok(())
     }
 
     fn sweep_one(
@@ -148,7 +176,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                         swept.left = swept.left.saturating_sub(1);
                     }
                     Ok(Moved::Gone) => {}
-                    Err(error) => swept.failed = swept.failed.take().or(Some(error)),
+                    Err(error) => swept.note(Err(error)),
                 }
             }
             Ok(Outcome::DeadLetter) => {

@@ -113,8 +113,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         for temporary in found {
             let Ok(status) = self.fs().status(&temporary.path) else { continue };
-            if status.links > 1 && temporary.kind == Kind::File && self.was_published(&temporary)? {
-                continue;
+            if status.links > 1 && temporary.kind == Kind::File {
+                match self.was_published(&temporary) {
+                    Ok(false) => {}
+                    // It is not known whether it is a message: it waits until it is.
+                    done => {
+                        swept.note(done.map(|_| ()));
+                        continue;
+                    }
+                }
             }
             let is_old = status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS;
             match temporary.kind {
@@ -189,7 +196,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                         }
                         swept.moved += usize::from(state.is_some());
                     }
-                    Err(error) => swept.failed = swept.failed.take().or(Some(error)),
+                    Err(error) => swept.note(Err(error)),
                 }
             }
             // It is a message or it is none: whoever knows the file system will say.

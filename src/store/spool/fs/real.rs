@@ -120,7 +120,7 @@ fn status_of(metadata: &std::fs::Metadata) -> Status {
     } else {
         Kind::Other
     };
-    let modified_ms = metadata.mtime().saturating_mul(1000) + metadata.mtime_nsec() / 1_000_000;
+    let modified_ms = metadata.mtime().saturating_mul(1000).saturating_add(metadata.mtime_nsec() / 1_000_000);
     Status {
         kind,
         len_bytes: metadata.len(),

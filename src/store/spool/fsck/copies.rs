@@ -42,7 +42,7 @@ fn hash_of(id: MessageId) -> u64 {
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Shows the name of every message, by what the directories say alone.
     fn each_name(&self, each: &mut dyn FnMut(State, MessageName, &Path)) -> Result<()> {
-        self.visit_ready(false, &mut |name, path| {
+        let unread = self.visit_ready(false, &mut |name, path| {
             each(State::Ready, name, path);
             Ok(ControlFlow::Continue(()))
         })?;
@@ -59,7 +59,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 ControlFlow::Continue(())
             })?;
         }
-        Ok(())
+        unread.map_or(Ok(()), Err)
     }
 }
 
