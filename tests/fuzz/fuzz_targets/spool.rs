@@ -5,10 +5,13 @@
 
 #![no_main]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +23,7 @@ use mq::domain::{
 use mq::store::spool::{Order, Spool};
 use mq::store::{ClaimRequest, Claims, Failure, Store as _, Which};
 
-use fenced::Fenced;
+use fenced::{BEGINNING, Fenced};
 use garbage::Vandal;
 
 #[path = "../spool/fenced.rs"]
@@ -42,7 +45,6 @@ pub struct Put {
 type Snapshot = BTreeMap<PathBuf, (u32, Option<Vec<u8>>)>;
 
 fn snapshot(dir: &Path) -> Snapshot {
-    use std::os::unix::fs::MetadataExt as _;
     let mut found = Snapshot::new();
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
@@ -63,6 +65,8 @@ struct World {
     clock: ManualClock,
     order: Order,
     queue: QueueName,
+    /// See [`Fenced`].
+    asked: Rc<Cell<u64>>,
 }
 
 impl World {
@@ -70,9 +74,8 @@ impl World {
         let memory = Path::new("/dev/shm");
         let builder = || tempfile::Builder::new().prefix("mq-fuzz-").to_owned();
         let dir = builder().tempdir_in(memory).or_else(|_| builder().tempdir()).expect("a temporary directory");
-        // Years from now, so that whatever was written a moment ago was written long ago.
-        let clock = ManualClock::at(UnixMillis(2_000_000_000_000));
-        let world = Self { dir, clock, order, queue: "jobs".parse().expect("it is a name") };
+        let clock = ManualClock::at(BEGINNING);
+        let world = Self { dir, clock, order, queue: "jobs".parse().expect("it is a name"), asked: Rc::default() };
         // The directory that the spool is made in is not the spool's, but it would be synced.
         fs::create_dir(world.root()).expect("a directory");
         fs::create_dir(world.outside()).expect("a directory");
@@ -93,7 +96,8 @@ impl World {
     }
 
     fn open(&self) -> mq::store::Result<Spool<Fenced, &ManualClock>> {
-        Spool::open_with(self.root(), Fenced::new(self.root()), &self.clock).map(|spool| spool.with_order(self.order))
+        let fenced = Fenced::new(self.root(), Rc::clone(&self.asked));
+        Spool::open_with(self.root(), fenced, &self.clock).map(|spool| spool.with_order(self.order))
     }
 
     /// Messages in every state: two that are ready, one of the highest priority, one delayed, one in a timed claim,
@@ -142,25 +146,33 @@ impl World {
     }
 
     /// Whether the garbage left what every receiver needs: then it has to deliver what was let alone.
-    fn still_works(&self, messages: &[Put]) -> bool {
-        let kind = |path: &Path| path.symlink_metadata().map(|metadata| metadata.is_dir()).ok();
-        let dirs = ["tmp", "ready", "delayed", "claimed", "claimed/held", "corrupt"];
-        // Where a message comes back to is a directory, or can be made one.
-        let leaves = messages.iter().map(|put| mq::fuzzing::path_of(&self.queue_dir(), State::Ready, &put.name));
-        let levels = leaves.flat_map(|leaf| leaf.ancestors().skip(1).take(3).map(Path::to_owned).collect::<Vec<_>>());
+    ///
+    /// Whatever stands in the place of the counter, the bell, the marker of the sweep, the policy's lock or any of the
+    /// other directories keeps nobody from receiving.
+    fn still_works(&self) -> bool {
+        let metadata = |path: PathBuf| path.symlink_metadata().ok();
+        // The lock of the moves has to be one: whoever cannot take it says so. (A FIFO can be locked as well as a file;
+        // a message has a lock of its own.)
+        let is_lock =
+            |lock: fs::Metadata| !lock.is_dir() && !lock.is_symlink() && (lock.nlink() == 1 || lock.len() == 0);
+        let can_move = self.order == Order::RollForward || metadata(self.root().join("lock")).is_none_or(is_lock);
         // Without a policy a queue has the default one, which loses nothing.
-        kind(&self.queue_dir().join("policy.json")).is_none()
-            && kind(&self.root().join("lock")) != Some(true)
+        metadata(self.queue_dir().join("policy.json")).is_none()
+            && can_move
             && self.open().is_ok()
-            && dirs.into_iter().all(|dir| kind(&self.queue_dir().join(dir)) == Some(true))
-            && levels.into_iter().all(|dir| kind(&dir) != Some(false))
+            && ["ready", "claimed"]
+                .iter()
+                .all(|dir| metadata(self.queue_dir().join(dir)).is_some_and(|dir| dir.is_dir()))
     }
 }
 
-/// Whether nothing stands where a message comes back to: then nothing keeps it from being delivered.
+/// Whether nothing stands where a message comes back to, and no level on the way there is anything but a directory: then
+/// nothing keeps it from being delivered.
 fn can_come_back(queue_dir: &Path, put: &Put) -> bool {
     let way_back = mq::fuzzing::path_of(queue_dir, State::Ready, &put.name);
-    way_back == put.path || way_back.symlink_metadata().is_err()
+    let mut levels = way_back.ancestors().skip(1).take(3);
+    let can_be_reached = levels.all(|dir| dir.symlink_metadata().map_or(true, |metadata| metadata.is_dir()));
+    can_be_reached && (way_back == put.path || way_back.symlink_metadata().is_err())
 }
 
 /// What came out, by id; nothing damaged may.
@@ -273,7 +285,7 @@ fuzz_target!(|data: &[u8]| {
     let outside_before = snapshot(&world.outside());
     let there = snapshot(&queue_dir);
     let was_let_alone = |put: &&Put| there.get(&put.path).is_some_and(|(_, bytes)| bytes.as_ref() == Some(&put.file));
-    let works = world.still_works(&messages);
+    let works = world.still_works();
     let let_alone = messages.iter().filter(was_let_alone);
     let must_come: Vec<&Put> = let_alone.filter(|put| works && can_come_back(&queue_dir, put)).collect();
     let mut seen = Seen { messages: &messages, ids: Vec::new() };

@@ -1,27 +1,46 @@
 //! The real file system behind a fence: no call may name a path outside the spool, or one that climbs.
+//!
+//! Whatever the machine and the moment are is left out: the same script always does the same.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io;
 use std::ops::ControlFlow;
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use mq::domain::UnixMillis;
 use mq::store::spool::fs::{Access, Fs, Names, RealFs, Status};
 
-/// [`RealFs`], for one directory alone. The boot and the kind of file system are made up, so that the machine makes
-/// no difference.
+/// When a world begins: years from now, so that whatever was written a moment ago was written long ago.
+pub const BEGINNING: UnixMillis = UnixMillis(2_000_000_000_000);
+
+/// [`RealFs`], for one directory alone. The boot, the kind of file system, the times of files and chance are made up.
+/// Nothing is synced, since no power is cut.
 pub struct Fenced {
     root: PathBuf,
+    /// How often chance was asked, by anybody in this world: what is counted is never the same twice.
+    asked: Rc<Cell<u64>>,
 }
 
 impl Fenced {
-    pub fn new(root: PathBuf) -> Self {
-        Self { root }
+    pub fn new(root: PathBuf, asked: Rc<Cell<u64>>) -> Self {
+        Self { root, asked }
     }
 
     fn inside<'a>(&self, path: &'a Path) -> &'a Path {
-        let climbs = path.components().any(|part| part == Component::ParentDir);
-        assert!(path.starts_with(&self.root) && !climbs, "{} is outside the spool", path.display());
+        let (root, bytes) = (self.root.as_os_str().as_bytes(), path.as_os_str().as_bytes());
+        let is_below = bytes.strip_prefix(root).is_some_and(|rest| matches!(rest, [] | [b'/', ..]));
+        let climbs = bytes.windows(3).any(|three| three == b"/..") && path.iter().any(|part| part == "..");
+        assert!(is_below && !climbs, "{} is outside the spool", path.display());
         path
+    }
+
+    /// When a file was really written is nobody's business; what the garbage has dated into the far future stays there.
+    fn dated(status: Status) -> Status {
+        let modified = if status.modified > BEGINNING { status.modified } else { UnixMillis(0) };
+        Status { modified, ..status }
     }
 }
 
@@ -70,7 +89,7 @@ impl Fs for Fenced {
     }
 
     fn status(&self, path: &Path) -> io::Result<Status> {
-        RealFs.status(self.inside(path))
+        RealFs.status(self.inside(path)).map(Self::dated)
     }
 
     fn scan(
@@ -82,18 +101,17 @@ impl Fs for Fenced {
     }
 
     fn walk(&self, dir: &Path, each: &mut dyn FnMut(&Path, Status)) -> io::Result<()> {
-        RealFs.walk(self.inside(dir), &mut |path, status| each(self.inside(path), status))
+        RealFs.walk(self.inside(dir), &mut |path, status| each(self.inside(path), Self::dated(status)))
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        RealFs.sync_dir(self.inside(path))
+        // It has to be there all the same.
+        RealFs.open_dir(self.inside(path)).map(drop)
     }
 
-    fn sync_many(&self, root: &Self::File, files: &[PathBuf], dirs: &[PathBuf]) -> io::Result<()> {
-        files.iter().chain(dirs).for_each(|path| {
-            self.inside(path);
-        });
-        RealFs.sync_many(root, files, dirs)
+    fn sync_many(&self, _: &Self::File, files: &[PathBuf], dirs: &[PathBuf]) -> io::Result<()> {
+        files.iter().try_for_each(|file| RealFs.open(self.inside(file), Access::Read).map(drop))?;
+        dirs.iter().try_for_each(|dir| self.sync_dir(dir))
     }
 
     fn sync_file_system(&self, dir: &Path) -> io::Result<()> {
@@ -122,6 +140,10 @@ impl Fs for Fenced {
     }
 
     fn random(&self) -> [u8; 10] {
-        RealFs.random()
+        self.asked.set(self.asked.get() + 1);
+        let mut bytes = [0; 10];
+        // An id keeps all bits of the last bytes.
+        bytes[2..].copy_from_slice(&self.asked.get().to_be_bytes());
+        bytes
     }
 }
