@@ -64,17 +64,17 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         Ok(check.summary)
     }
 
-    /// Whether `dir` is a queue, or what is left of one: an accident can take the counter, but hardly all the rest.
+    /// Whether the directory `dir` is a queue, or what is left of one: an accident can take the counter, but hardly all the
+    /// rest.
     fn is_queue(&self, dir: &Path) -> bool {
         let layout = Layout::new(dir.to_owned());
-        // What cannot be looked at may be there.
+        // What cannot be looked at may be there, and whoever goes on to look at it is told why it cannot.
         let is_there = |path: &Path| match self.fs.status(path) {
             Ok(_) => true,
-            Err(error) => error.kind() == io::ErrorKind::PermissionDenied,
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         };
         let parts = [layout.tmp(), layout.ready(), layout.claimed()];
-        self.fs.status(dir).is_ok_and(|status| status.kind == Kind::Dir)
-            && (is_there(&layout.state()) || parts.iter().all(|part| is_there(part)))
+        is_there(&layout.state()) || parts.iter().all(|part| is_there(part))
     }
 }
 
@@ -113,7 +113,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         };
         for name in &names {
             match spool.queue(name) {
-                Ok(queue) => self.look_at_queue(queue),
+                Ok(queue) => self.look_at_queue(queue)?,
                 // Dropped since it was listed.
                 Err(Error::NoSuchQueue { .. }) if only.is_empty() => {}
                 Err(error) => return Err(error),
@@ -273,7 +273,8 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         strays.sort();
         for (path, kind) in strays {
             // Gone since: a queue that was being dropped, say.
-            if spool.fs.status(&path).is_ok() && !spool.is_queue(&path) {
+            let is_gone = spool.fs.status(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            if !is_gone && (kind != Kind::Dir || !spool.is_queue(&path)) {
                 let what = stray_words(kind, "the spool");
                 self.tell(Finding::new(FindingKind::Stray, path, None, what, NOT_OURS));
             }
@@ -302,28 +303,34 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
     }
 
-    fn look_at_queue(&mut self, queue: Queue<'_, F, C>) {
+    fn look_at_queue(&mut self, queue: Queue<'_, F, C>) -> Result<()> {
         let spool = self.spool;
         let dir = queue.layout.dir().to_owned();
-        let Ok(status) = spool.fs.status(&dir) else { return };
+        let status = match spool.fs.status(&dir) {
+            // Dropped since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.at("read", &dir)?,
+        };
         self.summary.queues += 1;
         // No sweeper is needed meanwhile. Who sweeps all the same does no harm, so this is not waited for.
         let sweep = self.repair.then(|| spool.fs.open(&queue.layout.sweep(), Access::ReadWrite).ok()).flatten();
         let _ = sweep.as_ref().map(FileHandle::try_lock);
         let mut at = QueueCheck::new(queue, status);
         if self.is_elsewhere(&at, &dir, status) {
-            return;
+            return Ok(());
         }
         if let Err(error) = spool.fs.status(&at.queue.layout.state())
             && error.kind() == io::ErrorKind::PermissionDenied
         {
-            return self.unreadable(&at, &dir, &error);
+            self.unreadable(&at, &dir, &error);
+            return Ok(());
         }
         self.look_at_parts(&mut at);
         self.look_at_counter(&at);
         self.look_at_temporaries(&at);
         self.look_at_tree(&mut at);
         self.look_at_clock(&at);
+        Ok(())
     }
 }
 
