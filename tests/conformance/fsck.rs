@@ -96,6 +96,71 @@ fn i2_a_message_with_two_names_loses_one() {
     });
 }
 
+/// What a repair leaves that dies between the link and the unlink of a message that lay under a name that is none. Only
+/// in the classical order is there such a moment.
+#[test]
+fn i4_a_message_that_a_repair_left_half_moved_does_not_come_back() {
+    for is_mended_first in [false, true] {
+        for odd in ["ready/0 odd", "claimed/held/x.bak", "delayed/y", "ready/5/z"] {
+            let f = Fixture::new(Order::Classical);
+            f.put("q", "a");
+            let path = f.files("q/ready").remove(0);
+            let odd = f.dir.path().join("q").join(odd);
+            std::fs::hard_link(&path, &odd).unwrap();
+            if is_mended_first {
+                let (found, _) = f.fsck(false);
+                assert_eq!(kinds(&found), [(FindingKind::TwoNames, Repair::Would)], "{found:?}");
+                assert_eq!(kinds(&f.fsck(true).0), [(FindingKind::TwoNames, Repair::Done)]);
+                assert_eq!(found[0].path, odd);
+                let (found, summary) = f.fsck(false);
+                assert_eq!((found, summary.messages), (Vec::new(), 1));
+            }
+            let claims = f.open().claim(&q(), &ALL).unwrap();
+            assert!(!odd.exists(), "{} is another name of the message that was claimed", odd.display());
+            assert_eq!(claims.deliveries.len(), 1);
+            for delivery in claims.deliveries {
+                f.open().delete(&[delivery.receipt]).remove(0).unwrap();
+            }
+            assert_eq!(f.fsck(true).0, []);
+            assert_eq!(f.drain("q"), [""; 0]);
+        }
+    }
+}
+
+/// Whatever a person calls a second name, in whatever order: a repair removes it and keeps the one that receivers find.
+#[test]
+fn i1_a_second_name_that_no_receiver_finds_is_removed() {
+    in_both_orders(|f| {
+        f.put("q", "a");
+        let path = f.files("q/ready").remove(0);
+        for odd in [f.dir.path().join("q/ready/odd"), f.dir.path().join("q/claimed").join(path.file_name().unwrap())] {
+            std::fs::hard_link(&path, &odd).unwrap();
+            assert_eq!(kinds(&f.fsck(true).0), [(FindingKind::TwoNames, Repair::Done)]);
+            assert!(!odd.exists() && path.exists());
+        }
+        assert_eq!(f.fsck(false).0, []);
+        assert_eq!(f.drain("q"), ["a"]);
+    });
+}
+
+/// The other name that a misplaced message has is no better than this one, or is somebody's outside.
+#[test]
+fn i1_a_misplaced_message_with_two_names_gets_its_place() {
+    in_both_orders(|f| {
+        for (at, other) in ["q/ready/again", "a user's own"].into_iter().enumerate() {
+            f.put("q", "a");
+            let odd = f.dir.path().join("q/ready/odd");
+            std::fs::rename(f.files("q/ready").remove(0), &odd).unwrap();
+            std::fs::hard_link(&odd, f.dir.path().join(other)).unwrap();
+            let (found, _) = f.fsck(true);
+            assert!(found.iter().all(|finding| finding.repair == Repair::Done || finding.kind == FindingKind::Stray));
+            assert!(!odd.exists() && !f.dir.path().join("q/ready/again").exists());
+            assert_eq!(f.fsck(false).1.found, at as u64, "what is outside is left alone");
+            assert_eq!(f.drain("q"), ["a"]);
+        }
+    });
+}
+
 #[test]
 fn i2_a_message_with_a_name_in_two_queues_loses_one() {
     in_both_orders(|f| {

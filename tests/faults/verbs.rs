@@ -46,6 +46,8 @@ pub(crate) enum Promise {
     Sets { queue: &'static str, text: &'static str },
     /// The queue is gone with all that is in it.
     Drops { queue: &'static str, labels: Vec<&'static str> },
+    /// What is damaged is mended, now or by the next repair, before or after all that can be had is delivered.
+    Mends { is_drained_first: bool },
     /// Nothing: what is there stays there.
     Looks,
 }
@@ -96,6 +98,7 @@ pub(crate) fn all(worlds: &Worlds) -> Vec<Verb> {
     verbs.extend(with_receipts(worlds));
     verbs.extend(of_queues());
     verbs.extend(sweeping());
+    verbs.extend(mending());
     verbs
 }
 
@@ -220,6 +223,14 @@ fn sweeping() -> Vec<Verb> {
         [&["stat", "q"], &["stat"], &["list", "q"], &["peek", "q"], &["stat", "q", "--json"], &["fsck", "--repair"]];
     let looks = |args: &&[&str]| Verb::new(Kind::Littered, args, Promise::Looks);
     lines.iter().filter(|args| exists(args[0])).map(looks).collect()
+}
+
+/// What is nobody's is left, which is a finding.
+fn mending() -> Vec<Verb> {
+    let mends = |is_drained_first| {
+        Verb::new(Kind::Damaged, &["fsck", "--repair"], Promise::Mends { is_drained_first }).status(1)
+    };
+    [false, true].map(mends).into()
 }
 
 /// Whether there is such a verb.

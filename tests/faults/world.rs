@@ -1,6 +1,8 @@
 //! The spools that the verbs are let loose on: made once, copied for each case. Every message in them is known.
 
 use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode};
@@ -17,6 +19,8 @@ pub(crate) enum Kind {
     Calm,
     /// The same, and all that the living and the dead leave to a sweep.
     Littered,
+    /// The calm one, and of each damage that a repair mends one or two; and two files that are nobody's.
+    Damaged,
 }
 
 /// A message that was acknowledged before a verb begins.
@@ -47,17 +51,21 @@ pub(crate) struct World {
 }
 
 /// One of each kind.
-pub(crate) struct Worlds([World; 3]);
+pub(crate) struct Worlds([World; 4]);
 
 impl Worlds {
     pub(crate) fn new() -> Self {
-        Self([World::nothing(), World::calm(), World::littered()])
+        Self([World::nothing(), World::calm(), World::littered(), World::damaged()])
     }
 
     pub(crate) fn get(&self, kind: Kind) -> &World {
         &self.0[kind as usize]
     }
 }
+
+/// What is nobody's in the queue `q` of a damaged spool, and how many of its messages a repair sets aside.
+pub(crate) const STRAYS: [&str; 2] = ["notes", "ready/README"];
+pub(crate) const SET_ASIDE: u64 = 3;
 
 /// The queues of the spools that are no `Nothing`.
 pub(crate) const QUEUES: [&str; 7] = ["q", "r", "empty", "lone", "paused", "buried", "buried.dead"];
@@ -120,9 +128,59 @@ impl World {
         for (label, place, deliveries) in places {
             world.relocate(label, &place, deliveries);
         }
-        // A complete temporary, a torn one, a batch.
-        let (orphan, tmp) = (world.messages["orphan"].id.clone(), world.spool().join("q/tmp"));
-        std::fs::rename(&world.look()[&orphan][0].path, tmp.join(&orphan)).unwrap();
+        world.forget_temporaries();
+        // Two of the directories that stand by for a full disk are used up, and a leaf was emptied.
+        for spare in ["q/spare/1", "q/spare/3"] {
+            std::fs::remove_dir(world.spool().join(spare)).unwrap();
+        }
+        std::fs::create_dir_all(world.spool().join("q/claimed/2000000000")).unwrap();
+        world
+    }
+
+    fn damaged() -> Self {
+        let mut world = Self::calm();
+        let q = world.spool().join("q");
+        for label in ["odd-1", "odd-2", "elsewhere", "adrift", "torn", "torn-elsewhere", "twin", "exposed", "orphan"] {
+            world.put(label, "q", &[]);
+        }
+        world.forget_temporaries();
+        let path = |world: &Self, label: &str| world.look()[&world.messages[label].id][0].path.clone();
+        // Under names that are none, in another leaf, in no leaf.
+        std::fs::rename(path(&world, "odd-1"), q.join("ready/0 odd")).unwrap();
+        std::fs::rename(path(&world, "odd-2"), q.join("claimed/x.bak")).unwrap();
+        let leaf = path(&world, "exposed").parent().unwrap().with_file_name("0a");
+        std::fs::create_dir(&leaf).unwrap();
+        std::fs::set_permissions(&leaf, Permissions::from_mode(0o755)).unwrap();
+        for (label, to) in [("elsewhere", &leaf), ("torn-elsewhere", &leaf), ("adrift", &q.join("delayed"))] {
+            let path = path(&world, label);
+            std::fs::rename(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+        for label in ["torn", "torn-elsewhere"] {
+            let file = std::fs::File::options().write(true).open(path(&world, label)).unwrap();
+            file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+            // What is damaged is none of the messages that are to be delivered.
+            world.messages.remove(label);
+        }
+        // A copy, permissions, parts that are missing, and what is not mq's.
+        let twin = path(&world, "twin");
+        std::fs::copy(&twin, twin.with_extension("1")).unwrap();
+        world.messages.get_mut("twin").unwrap().deliveries = 1;
+        std::fs::set_permissions(path(&world, "exposed"), Permissions::from_mode(0o644)).unwrap();
+        std::fs::set_permissions(q.join("delayed"), Permissions::from_mode(0o755)).unwrap();
+        std::fs::remove_dir_all(q.join("spare")).unwrap();
+        for part in ["sweep", "wake", "lock"] {
+            std::fs::remove_file(q.join(part)).unwrap();
+        }
+        for stray in STRAYS {
+            std::fs::write(q.join(stray), "not a message").unwrap();
+        }
+        world
+    }
+
+    /// Leaves the orphan as a complete temporary, a torn one and a batch in `tmp/`.
+    fn forget_temporaries(&mut self) {
+        let (orphan, tmp) = (self.messages["orphan"].id.clone(), self.spool().join("q/tmp"));
+        std::fs::rename(&self.look()[&orphan][0].path, tmp.join(&orphan)).unwrap();
         let stranger = |n: u32| format!("01a20763-3979-702b-8e03-40744{n:07}");
         let bytes = std::fs::read(tmp.join(&orphan)).unwrap();
         std::fs::write(tmp.join(stranger(1)), &bytes[..bytes.len() - 3]).unwrap();
@@ -130,12 +188,6 @@ impl World {
         std::fs::write(tmp.join(stranger(2)).join("0").join(format!("00000000000000ff.5.{}.0", stranger(3))), &bytes)
             .unwrap();
         make_old(&tmp);
-        // Two of the directories that stand by for a full disk are used up, and a leaf was emptied.
-        for spare in ["q/spare/1", "q/spare/3"] {
-            std::fs::remove_dir(world.spool().join(spare)).unwrap();
-        }
-        std::fs::create_dir_all(world.spool().join("q/claimed/2000000000")).unwrap();
-        world
     }
 
     fn spool(&self) -> PathBuf {
@@ -174,7 +226,7 @@ impl World {
         look(&self.spool())
     }
 
-    /// Copies the spool with some of its queues, with its FIFOs, and with the ages of what is in `tmp/`.
+    /// Copies the spool with some of its queues, with its FIFOs and permissions, and with the ages of what is in `tmp/`.
     pub(crate) fn copy_to(&self, to: &Path, queues: &[String]) {
         let is_wanted = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_string_lossy();
@@ -185,6 +237,7 @@ impl World {
             let target = to.join(entry.path().strip_prefix(self.dir.path()).unwrap());
             if entry.file_type().is_dir() {
                 std::fs::create_dir(&target).unwrap();
+                std::fs::set_permissions(&target, entry.metadata().unwrap().permissions()).unwrap();
             } else if entry.file_type().is_file() {
                 std::fs::copy(entry.path(), &target).unwrap();
             } else {

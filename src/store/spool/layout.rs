@@ -261,6 +261,13 @@ pub(crate) fn parse_hex(name: &str, digits: usize) -> Option<u64> {
     if well_formed { u64::from_str_radix(name, 16).ok() } else { None }
 }
 
+/// Whether `inside` (relative to the spool's directory) lies in a part of a queue that holds messages, whatever it is
+/// called.
+pub(crate) fn lies_among_messages(inside: &Path) -> bool {
+    let part = inside.components().nth(1).map(Component::as_os_str);
+    part.is_some_and(|part| ["ready", "delayed", "claimed", TMP].iter().any(|of_ours| part == *of_ours))
+}
+
 /// A file's name as a message's name, if it is one.
 pub(crate) fn parse_name(name: &OsStr) -> Option<MessageName> {
     name.to_str()?.parse().ok()
@@ -303,6 +310,16 @@ mod tests {
         let (path, why) = layout.quarantine(&name(1));
         assert_eq!(classify(path.strip_prefix("q").unwrap(), Kind::File), Place::Quarantined);
         assert_eq!(classify(why.strip_prefix("q").unwrap(), Kind::File), Place::Reason);
+    }
+
+    #[test]
+    fn messages_lie_in_four_parts_of_a_queue() {
+        for inside in ["q/ready/x", "q/ready/5/000000000000/00/x", "q/delayed/x", "q/claimed/held/x", "q/tmp/x"] {
+            assert!(lies_among_messages(Path::new(inside)), "{inside}");
+        }
+        for inside in ["", "ready", "ready/x", "q/state", "q/corrupt/x", "q/x/ready/y", "q"] {
+            assert!(!lies_among_messages(Path::new(inside)), "{inside}");
+        }
     }
 
     #[test]

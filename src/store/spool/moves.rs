@@ -297,15 +297,25 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             // The mover may have died before it had synced the name that is kept now.
             self.sync_into(parent(keep))?;
         }
-        for other in others {
-            // (Who sweeps up after a batch may be faster.)
-            self.unlink(&other)?;
-            self.sync_upward(parent(&other))?;
-        }
-        Ok(())
+        others.iter().try_for_each(|other| self.remove_name(other))
     }
 
-    /// The other names of the message's file at `keep`, in the whole spool; `near` is looked through first.
+    /// Removes the name `other` of a message whose name `keep` is one that receivers find. The caller has the lock of the
+    /// moves.
+    pub(super) fn remove_second_name(&self, keep: &Path, other: &Path) -> Result<()> {
+        self.sync_into(parent(keep))?;
+        self.remove_name(other)
+    }
+
+    fn remove_name(&self, path: &Path) -> Result<()> {
+        // (Who sweeps up after a batch may be faster.)
+        self.unlink(path)?;
+        self.sync_upward(parent(path))
+    }
+
+    /// The other names of the message's file at `keep`, in the whole spool; `near` is looked through first. One that is
+    /// called like no message is among them where messages lie: a repair that brings the message to its place can die half
+    /// way, and the next one would bring it back from there.
     pub(super) fn other_names(
         &self,
         id: MessageId,
@@ -320,7 +330,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             let walked = self.fs().walk(dir, &mut |path, status| {
                 let same_file = (status.device, status.inode) == (kept.device, kept.inode);
-                if same_file && path != keep && id_in(path) == Some(id) && !others.iter().any(|other| other == path) {
+                if same_file && path != keep && self.may_name(path, id) && !others.iter().any(|other| other == path) {
                     others.push(path.to_owned());
                 }
             });
@@ -330,6 +340,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
         }
         Ok(others)
+    }
+
+    /// Whether a path can be a name of the message: that of no other one.
+    fn may_name(&self, path: &Path, id: MessageId) -> bool {
+        id_in(path).map_or_else(
+            || path.strip_prefix(self.spool.root()).is_ok_and(layout::lies_among_messages),
+            |of_name| of_name == id,
+        )
     }
 
     /// Where a power cut can leave both names of a rename: removes every name but `path`, and returns the lock under
@@ -401,7 +419,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 }
 
 /// The id of the message that a file is, by its name or by that of a temporary.
-fn id_in(path: &Path) -> Option<MessageId> {
+pub(super) fn id_in(path: &Path) -> Option<MessageId> {
     let name = path.file_name()?;
     let is_temporary = parent(path).file_name().is_some_and(|dir| dir == layout::TMP);
     if is_temporary { name.to_str()?.parse().ok() } else { parse_name(name).map(|name| name.id) }

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fs::{Access, Fault, FileHandle, Fs, Names};
+use super::moves::id_in;
 use super::record::{Opened, ReadError};
 use super::sweep::Swept;
 use super::{Kind, Order, Queue};
@@ -152,8 +153,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let _lock = self.lock_moves()?;
         let Ok(status) = self.fs().status(&temporary.path) else { return Ok(true) };
         let others = self.other_names(temporary.id, &[], &temporary.path, status)?;
-        if others.is_empty() {
-            // Somebody outside has a link to it.
+        // Somebody outside may have a link to it, or a person may have given it a name that no receiver finds.
+        if !others.iter().any(|other| id_in(other) == Some(temporary.id)) {
             return Ok(false);
         }
         let _ = self.fs().unlink(&temporary.path);

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use super::super::fs::{Access, FileHandle, Fs, Names, Status};
 use super::super::layout;
 use super::super::{Order, Queue};
+use super::messages::Verdict;
 use super::parts::QueueCheck;
 use super::{Check, FindingKind, is_gone};
 use crate::domain::lifecycle::State;
@@ -123,27 +124,42 @@ impl<'a, F: Fs, C: Clock> Check<'a, '_, F, C> {
         there
     }
 
+    /// The lock of the moves, if there are movers who take it. It is not made for the sake of a look.
+    pub(super) fn lock_moves_for_a_look(&self) -> Result<Option<F::File>> {
+        if self.spool.order() == Order::RollForward {
+            return Ok(None);
+        }
+        let path = self.spool.root.join(layout::MOVES_FILE);
+        let Ok(lock) = self.spool.fs.open(&path, Access::Read) else { return Ok(None) };
+        lock.lock().at("lock", &path)?;
+        Ok(Some(lock))
+    }
+
     fn look_at_names(&mut self, named: Vec<Named>) -> Result<()> {
         // In the classical order a message has two names while it moves, and its mover has the lock.
-        let mut there = {
-            let path = self.spool.root.join(layout::MOVES_FILE);
-            let lock = if self.spool.order() == Order::Classical {
-                self.spool.fs.open(&path, Access::Read).ok()
-            } else {
-                None
-            };
-            if let Some(lock) = &lock {
-                lock.lock().at("lock", &path)?;
-            }
+        let there = {
+            let _lock = self.lock_moves_for_a_look()?;
             self.still_there(named)
         };
         let checks = self.checks_of(&there)?;
-        let worth = |(named, _): &(Named, Status)| {
+        let mut worths = Vec::new();
+        for (named, status) in there {
             let is_live = checks.get(&named.queue).is_some_and(|at| self.is_live(at, named.state, &named.path));
-            let is_whole = self.is_whole(&named.path, named.name.id);
-            (is_whole, named.name.deliveries, is_live, named.state == State::Ready, named.path.clone())
-        };
-        there.sort_by_cached_key(worth);
+            let is_whole = match self.verify(&named.path, Some(named.name.id)) {
+                // Which of them is to stay cannot be told now.
+                Some(Verdict::Unreadable(error)) => {
+                    if let Some(at) = checks.get(&named.queue) {
+                        self.unreadable(at, &named.path, &error);
+                    }
+                    return Ok(());
+                }
+                verdict => matches!(verdict, Some(Verdict::Whole(_))),
+            };
+            let deliveries = named.name.deliveries;
+            worths.push(((is_whole, deliveries, is_live, named.state == State::Ready), named, status));
+        }
+        worths.sort_by(|(worth, one, _), (of_other, other, _)| (worth, &one.path).cmp(&(of_other, &other.path)));
+        let mut there: Vec<(Named, Status)> = worths.into_iter().map(|(_, named, status)| (named, status)).collect();
         let Some((keep, kept)) = there.pop() else { return Ok(()) };
         for (other, status) in there {
             let Some(at) = checks.get(&other.queue) else { continue };

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::Order;
 use super::super::fs::{Access, FileHandle, Fs, Kind, Names, Status};
@@ -11,7 +11,7 @@ use super::super::moves::Moved;
 use super::super::record::{Opened, ReadError};
 use super::super::temporaries::is_orphan;
 use super::parts::QueueCheck;
-use super::{Check, FindingKind, NOT_OURS, is_gone, stray_words};
+use super::{Check, FindingKind, NOT_OURS, is_gone, is_queue_name, stray_words};
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, MessageId, MessageName};
 use crate::store::{Error, Message, Result};
@@ -23,7 +23,7 @@ const DEEPEST: usize = 16;
 const LEAF_MOST: usize = 4096;
 
 /// What a file is as a message.
-enum Verdict {
+pub(super) enum Verdict {
     Whole(Message),
     Damaged(String),
     Unreadable(io::Error),
@@ -94,7 +94,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
     }
 
     /// Reads a file as the message `id`; nothing if it has gone.
-    fn verify(&self, path: &Path, id: Option<MessageId>) -> Option<Verdict> {
+    pub(super) fn verify(&self, path: &Path, id: Option<MessageId>) -> Option<Verdict> {
         let file = match self.spool.fs.open(path, Access::Read) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
@@ -108,10 +108,6 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             Err(ReadError::Damaged(why)) => Verdict::Damaged(why),
             Err(ReadError::Io(error)) => Verdict::Unreadable(error),
         })
-    }
-
-    pub(super) fn is_whole(&self, path: &Path, id: MessageId) -> bool {
-        matches!(self.verify(path, Some(id)), Some(Verdict::Whole(_)))
     }
 
     /// Whether `path` still is the file that was looked at.
@@ -226,12 +222,11 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         if !self.is_same(path, status) {
             return;
         }
+        if status.links > 1 && self.is_second_name(at, path, status, message.id) {
+            return;
+        }
         self.summary.messages += 1;
         let what = "is a whole message where no receiver finds it";
-        if status.links > 1 {
-            let remedy = "compare it with the file's other name, and remove the one that is not wanted";
-            return self.tell(at.finding(FindingKind::Misplaced, path, what, remedy));
-        }
         let (queue, durability) = (&at.queue, at.policy.durability);
         let state = match message.due {
             Some(due) if !due.is_due(queue.now()) && name.is_none_or(|name| name.deliveries == 0) => {
@@ -271,6 +266,54 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             }
             Ok(moved == Some(Moved::Yes))
         });
+    }
+
+    /// Whether the file, which lies where no receiver finds it, is found by them under another name: who brought it there
+    /// died half way, or left it so by hand. Then it is told.
+    fn is_second_name(&mut self, at: &QueueCheck<'_, F, C>, path: &Path, status: Status, id: MessageId) -> bool {
+        let placed = self.lock_moves_for_a_look().and_then(|_lock| self.placed_name(at, path, status, id));
+        let place = match placed {
+            Ok(Some(place)) => place,
+            Ok(None) => return false,
+            Err(error) => {
+                let what = format!("cannot be compared with other names: {}", crate::store::chain(&error));
+                let remedy = "look at the disk, and at what the kernel says of it";
+                self.tell(at.finding(FindingKind::Unreadable, path, what, remedy));
+                return true;
+            }
+        };
+        let what = format!("is a second name of the message {}", place.display());
+        self.mend(at.finding(FindingKind::TwoNames, path, what, "remove this name"), |check| {
+            let _lock = at.queue.lock_moves()?;
+            let Some(place) = check.placed_name(at, path, status, id)? else { return Ok(false) };
+            at.queue.remove_second_name(&place, path).map(|()| true)
+        });
+        true
+    }
+
+    /// Another name of the file at `path`, in any queue, under which receivers find it as the message `id`.
+    fn placed_name(
+        &self,
+        at: &QueueCheck<'_, F, C>,
+        path: &Path,
+        status: Status,
+        id: MessageId,
+    ) -> Result<Option<PathBuf>> {
+        if !self.is_same(path, status) {
+            return Ok(None);
+        }
+        let others = at.queue.other_names(id, &[], path, status)?;
+        Ok(others.into_iter().find(|other| self.is_placed(other, id)))
+    }
+
+    /// Whether receivers find a file of this path as the message `id`.
+    fn is_placed(&self, path: &Path, id: MessageId) -> bool {
+        let root = &self.spool.root;
+        let Ok(inside) = path.strip_prefix(root) else { return false };
+        let Some(queue) = inside.iter().next().filter(|queue| is_queue_name(queue)) else { return false };
+        let in_queue = inside.strip_prefix(queue).unwrap_or(inside);
+        let is_message = matches!(classify(in_queue, Kind::File), Place::Message(_, name) if name.id == id);
+        is_message && self.spool.is_queue(&root.join(queue))
     }
 
     /// Messages of one leaf whose numbers are equal. Their order is told by their ids, which is that of their puts, so
