@@ -442,6 +442,54 @@ fn permissions_and_owners_are_those_of_the_queue() {
     run_all(&[Damage { finds: &[("wrong-owner", "done")], ..mode("a message of another's", give_away) }]);
 }
 
+/// A file with a second name may be anybody's: a link to it in the spool does not make it the spool's.
+#[test]
+fn rights_of_a_file_with_another_name_are_left_alone() {
+    let spool = whole();
+    let outside = spool.file("outside", "somebody's");
+    set_mode(&outside, 0o644);
+    for part in ["sweep", "lock"] {
+        let part = spool.queue_dir("q").join(part);
+        fs::remove_file(&part).unwrap();
+        fs::hard_link(&outside, part).unwrap();
+    }
+    let message = ready(&spool, 0);
+    set_mode(&message, 0o640);
+    fs::hard_link(&message, spool.path("backup")).unwrap();
+    if can_be_nobody() {
+        std::os::unix::fs::chown(&outside, Some(65534), Some(65534)).unwrap();
+    }
+    let before = [fs::metadata(&outside).unwrap(), fs::metadata(&message).unwrap()];
+    let (found, _) = fsck(&spool, &["--repair"], 1);
+    assert!(words(&found).iter().all(|(_, outcome)| outcome == "by-hand"), "{found:?}");
+    let modes = words(&found).iter().filter(|(word, _)| word == "wrong-mode").count();
+    assert_eq!(modes, 3, "{found:?}");
+    for (before, path) in before.iter().zip([&outside, &message]) {
+        let now = fs::metadata(path).unwrap();
+        assert_eq!((now.mode(), now.uid(), now.gid()), (before.mode(), before.uid(), before.gid()));
+    }
+}
+
+#[test]
+fn nothing_is_written_into_a_file_with_another_name() {
+    let spool = whole();
+    let outside = spool.file("outside", "");
+    set_mode(&outside, 0o600);
+    for part in ["format", "q/state"] {
+        let part = spool.root().join(part);
+        fs::remove_file(&part).unwrap();
+        fs::hard_link(&outside, part).unwrap();
+    }
+    let (found, _) = fsck(&spool, &["--repair"], 1);
+    let left = |word: &str| (word.to_owned(), "by-hand".to_owned());
+    assert_eq!(words(&found), [left("counter"), left("format-missing")]);
+    assert_eq!(spool.read("outside"), b"");
+    fs::remove_file(spool.root().join("format")).unwrap();
+    fs::remove_file(spool.root().join("q/state")).unwrap();
+    fsck(&spool, &["--repair"], 0);
+    assert_eq!(spool.bodies("q"), ALL);
+}
+
 #[test]
 fn what_is_left_of_making_and_dropping_is_put_in_order() {
     let damage = |name, harm| Damage { name, harm, finds: &[("leftover", "done")], delivered: ALL, set_aside: 0 };

@@ -24,7 +24,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 pub use self::finding::{Finding, FindingKind, Repair, Summary};
-use self::parts::QueueCheck;
+use self::parts::{OWN_FILE, QueueCheck, has_other_names};
 use super::fs::{Access, FileHandle, Fs, Kind};
 use super::layout::{self, Layout};
 use super::{Queue, Spool};
@@ -191,12 +191,15 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             // Nothing, or nothing of ours.
             return spool.check_format().map(|_| true);
         }
-        let is_there = spool.fs.status(&path).is_ok();
-        let what = if is_there { "is empty, and there are queues" } else { "is missing, and there are queues" };
+        let status = spool.fs.status(&path).ok();
+        let what = if status.is_some() { "is empty, and there are queues" } else { "is missing, and there are queues" };
         let remedy = format!("write '{}' into it", layout::FORMAT);
-        self.mend(Finding::new(FindingKind::FormatMissing, path, None, what, remedy), |_| {
-            spool.write_format(spool.inherited_mode()).map(|_| true)
-        });
+        let finding = Finding::new(FindingKind::FormatMissing, path, None, what, remedy);
+        if status.is_some_and(has_other_names) {
+            self.tell(Finding { remedy: OWN_FILE.to_owned(), ..finding });
+            return Ok(true);
+        }
+        self.mend(finding, |_| spool.write_format(spool.inherited_mode()).map(|_| true));
         Ok(true)
     }
 
@@ -298,7 +301,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 let wanted = mode & 0o666;
                 let what = format!("has mode {:04o}, and the group of the spool has to lock it", status.mode);
                 let finding = Finding::new(FindingKind::WrongMode, &path, None, what, format!("set mode {wanted:04o}"));
-                self.mend(finding, |check| check.set_mode(&path, Kind::File, wanted));
+                self.mend_rights(finding, status, |file| file.set_mode(wanted).at("set the mode of", &path));
             }
         }
     }

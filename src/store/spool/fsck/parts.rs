@@ -16,6 +16,9 @@ const CLOCK_SLACK_MS: u64 = 60_000;
 /// How long a maker of a directory may take from making it to setting its mode.
 const MAKING: Duration = Duration::from_millis(20);
 
+/// What is to be done where a repair would write into a file that may be somebody else's, too.
+pub(super) const OWN_FILE: &str = "remove it, which has another name, and let a repair make one of its own";
+
 /// A queue that is looked at, and what is known of it so far.
 pub(super) struct QueueCheck<'a, F: Fs, C: Clock> {
     pub(super) queue: Queue<'a, F, C>,
@@ -112,7 +115,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
         let what = format!("has mode {:04o} in a queue of mode {:04o}", status.mode, modes.dir);
         let finding = at.finding(FindingKind::WrongMode, path, what, format!("set mode {wanted:04o}"));
-        self.mend(finding, |check| check.set_mode(path, status.kind, wanted));
+        self.mend_rights(finding, status, |file| file.set_mode(wanted).at("set the mode of", path));
     }
 
     fn look_at_owner(&mut self, at: &QueueCheck<'_, F, C>, path: &Path, status: Status) {
@@ -129,25 +132,39 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
         let remedy = format!("give it to {}:{}", wanted.0, wanted.1);
         let finding = at.finding(FindingKind::WrongOwner, path, what, remedy);
-        self.mend(finding, |check| {
-            let Some(file) = check.open(path, status.kind)? else { return Ok(false) };
-            file.set_owner(wanted.0, wanted.1).at("change the owner of", path).map(|()| true)
-        });
+        self.mend_rights(finding, status, |file| file.set_owner(wanted.0, wanted.1).at("change the owner of", path));
     }
 
-    /// Opens a file or directory for the sake of its owner or mode; nothing if it has gone.
-    fn open(&self, path: &Path, kind: Kind) -> Result<Option<F::File>> {
-        let fs = &self.spool.fs;
-        let opened = if kind == Kind::Dir { fs.open_dir(path) } else { fs.open(path, Access::Read) };
-        match opened {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => other.at("open", path).map(Some),
+    /// Lets `mend` change the owner or mode of what was examined, and of nothing else: not of what has its name by now,
+    /// and not of a file that has another name, which may be one outside the spool.
+    pub(super) fn mend_rights(
+        &mut self,
+        mut finding: Finding,
+        examined: Status,
+        mend: impl FnOnce(&F::File) -> Result<()>,
+    ) {
+        if has_other_names(examined) {
+            finding.remedy += " by hand, if its other name is the spool's as well";
+            return self.tell(finding);
         }
-    }
-
-    pub(super) fn set_mode(&self, path: &Path, kind: Kind, mode: u32) -> Result<bool> {
-        let Some(file) = self.open(path, kind)? else { return Ok(false) };
-        file.set_mode(mode).at("set the mode of", path).map(|()| true)
+        let path = finding.path.clone();
+        self.mend(finding, |check| {
+            let fs = &check.spool.fs;
+            let opened = if examined.kind == Kind::Dir { fs.open_dir(&path) } else { fs.open(&path, Access::Read) };
+            let file = match opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                other => other.at("open", &path)?,
+            };
+            let status = file.status().at("read", &path)?;
+            if (status.device, status.inode, status.kind) != (examined.device, examined.inode, examined.kind) {
+                return Ok(false);
+            }
+            if has_other_names(status) {
+                let why = io::Error::other("it has got another name, which may be one outside the spool");
+                return Err(why).at("change", &path);
+            }
+            mend(&file).map(|()| true)
+        });
     }
 
     /// Looks at what every queue has, a directory before what is in it.
@@ -265,9 +282,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         let path = queue.layout.state();
         // What cannot be read is told where it lies.
         let highest = queue.highest_seq().ok().flatten();
-        if !queue.fs().status(&path).is_ok_and(|status| status.kind == Kind::File) {
-            return;
-        }
+        let Some(status) = queue.fs().status(&path).ok().filter(|status| status.kind == Kind::File) else { return };
         let what = match queue.next_number() {
             Ok(Some(next)) if highest.is_none_or(|highest| highest < next || highest == u64::MAX) => return,
             Ok(Some(next)) => {
@@ -281,6 +296,9 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         };
         let remedy = "write a number above every message's";
         let finding = at.finding(FindingKind::Counter, &path, what, remedy);
+        if has_other_names(status) {
+            return self.tell(Finding { remedy: OWN_FILE.to_owned(), ..finding });
+        }
         self.mend(finding, |_| queue.mend_counter().map(|()| true));
     }
 
@@ -306,6 +324,11 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         let remedy = "set the clock right; if it is, claims and delays made before may last longer";
         self.tell(at.finding(FindingKind::Clock, path, what, remedy));
     }
+}
+
+/// Whether a file has more than one name. (Of a directory the links are those of its subdirectories.)
+pub(super) fn has_other_names(status: Status) -> bool {
+    status.kind != Kind::Dir && status.links > 1
 }
 
 /// Whether the permissions are these. A special bit too many does no harm; a group needs its setgid bit.
