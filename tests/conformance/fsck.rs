@@ -199,6 +199,52 @@ fn i1_a_copy_in_another_queue_is_not_taken_for_a_second_name() {
     });
 }
 
+/// A repair by root makes nothing that the queue's owner cannot use.
+#[test]
+fn i1_what_a_repair_makes_is_the_owners() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    const NOBODY: Option<u32> = Some(65534);
+    let walk = |f: &Fixture| walkdir::WalkDir::new(f.dir.path()).into_iter().map(Result::unwrap).collect::<Vec<_>>();
+    in_both_orders(|f| {
+        if chown(f.dir.path(), NOBODY, NOBODY).is_err() {
+            return eprintln!("skipped: needs root");
+        }
+        for body in ["torn", "a", "b"] {
+            f.put("q", body);
+        }
+        let ready = f.files("q/ready");
+        let file = std::fs::File::options().write(true).open(&ready[0]).unwrap();
+        file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+        std::fs::rename(&ready[1], f.dir.path().join("q/delayed").join(ready[1].file_name().unwrap())).unwrap();
+        std::fs::rename(&ready[2], f.dir.path().join("q/claimed/odd")).unwrap();
+        std::fs::rename(&ready[0], f.dir.path().join("q/ready").join(ready[0].file_name().unwrap())).unwrap();
+        for dir in ["q/spare", "q/corrupt", "q/ready/5"] {
+            std::fs::remove_dir_all(f.dir.path().join(dir)).unwrap();
+        }
+        for part in ["q/state", "q/lock", "q/sweep", "q/wake", "format"] {
+            std::fs::remove_file(f.dir.path().join(part)).unwrap();
+        }
+        let _ = std::fs::remove_file(f.dir.path().join("lock"));
+        for entry in walk(f) {
+            chown(entry.path(), NOBODY, NOBODY).unwrap();
+        }
+        let (mut found, spool) = (Vec::new(), Spool::for_fsck(f.dir.path()).with_order(f.order));
+        spool.fsck(&[], true, &mut |finding| found.push(finding)).unwrap();
+        assert!(found.iter().all(|finding| finding.repair == Repair::Done), "{found:?}");
+        assert!(found.iter().all(|finding| finding.kind != FindingKind::WrongOwner), "{found:?}");
+        for entry in walk(f) {
+            let meta = entry.metadata().unwrap();
+            assert_eq!((meta.uid(), meta.gid()), (65534, 65534), "{}", entry.path().display());
+        }
+        // What a repair leaves that is killed before it has given it away, or another verb of root's.
+        std::fs::write(f.dir.path().join("lock"), "").unwrap();
+        chown(f.dir.path().join("lock"), Some(0), Some(0)).unwrap();
+        assert_eq!(kinds(&f.fsck(true).0), [(FindingKind::WrongOwner, Repair::Done)]);
+        assert_eq!(f.fsck(false).0, []);
+        assert_eq!((f.files("q/corrupt").len(), f.drain("q")), (2, vec!["a".to_owned(), "b".to_owned()]));
+    });
+}
+
 /// Who receives from `from`, and lets go of some, until it is told to stop and there is nothing left.
 fn receive(store: &Spool, request: &ClaimRequest, is_over: &AtomicBool, begun: Instant) -> usize {
     let (mut finished, mut round) = (0, 0);

@@ -27,7 +27,7 @@ pub use self::finding::{Finding, FindingKind, Repair, Summary};
 use self::parts::{OWN_FILE, QueueCheck, has_other_names};
 use super::fs::{Access, FileHandle, Fs, Kind};
 use super::layout::{self, Layout};
-use super::{Queue, Spool};
+use super::{Heir, Queue, Spool};
 use crate::domain::{Clock, Durability, QueueName};
 use crate::store::{At, Error, Result};
 
@@ -199,7 +199,10 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             self.tell(Finding { remedy: OWN_FILE.to_owned(), ..finding });
             return Ok(true);
         }
-        self.mend(finding, |_| spool.write_format(spool.inherited_mode()).map(|_| true));
+        self.mend(finding, |_| {
+            let heir = Heir::of_dir(spool.fs.status(&spool.root).at("read", &spool.root)?);
+            spool.write_format(spool.inherited_mode(), Some(heir)).map(|_| true)
+        });
         Ok(true)
     }
 
@@ -287,21 +290,29 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         Ok(queues)
     }
 
-    /// In a spool of a group, everybody has to be able to take the spool's own locks.
+    /// The spool's own locks have to be taken by everybody in its group, and by its owner if it has none: root may have
+    /// made one of them.
     fn look_at_shared_files(&mut self) {
         const SHARED: u32 = 0o2020;
+        const ROOT: u32 = 0;
         let spool = self.spool;
         let mode = spool.inherited_mode();
-        if mode & SHARED != SHARED {
-            return;
-        }
+        let is_shared = mode & SHARED == SHARED;
+        let Ok(of_spool) = spool.fs.status(&spool.root) else { return };
         for path in layout::RESERVED.map(|name| spool.root.join(name)) {
             let Ok(status) = spool.fs.status(&path) else { continue };
-            if status.mode & 0o060 != 0o060 {
+            if is_shared && status.mode & 0o060 != 0o060 {
                 let wanted = mode & 0o666;
                 let what = format!("has mode {:04o}, and the group of the spool has to lock it", status.mode);
                 let finding = Finding::new(FindingKind::WrongMode, &path, None, what, format!("set mode {wanted:04o}"));
                 self.mend_rights(finding, status, |file| file.set_mode(wanted).at("set the mode of", &path));
+            }
+            if !is_shared && status.owner == ROOT && of_spool.owner != ROOT {
+                let (owner, group) = (of_spool.owner, of_spool.group);
+                let what = format!("belongs to user {ROOT}, and the spool to user {owner}");
+                let remedy = format!("give it to {owner}:{group}");
+                let finding = Finding::new(FindingKind::WrongOwner, &path, None, what, remedy);
+                self.mend_rights(finding, status, |file| file.set_owner(owner, group).at("change the owner of", &path));
             }
         }
     }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs};
+use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs, Status};
 use self::layout::Layout;
 use self::moves::SharedMoves;
 use super::{
@@ -80,6 +80,34 @@ impl Modes {
 }
 
 const PRIVATE: u32 = 0o700;
+
+/// The user and the group, by number, who are to have what somebody else makes: a repair by root shuts nobody out.
+#[derive(Debug, Clone, Copy)]
+struct Heir {
+    owner: u32,
+    group: u32,
+}
+
+impl Heir {
+    /// The owner and the group of a directory, for what is made in it.
+    fn of_dir(status: Status) -> Self {
+        Self { owner: status.owner, group: status.group }
+    }
+
+    /// Gives away what was just made. Only root may give it to another user; to the group, its owner may.
+    fn inherits(self, file: &impl FileHandle) -> io::Result<()> {
+        let status = file.status()?;
+        if (status.owner, status.group) == (self.owner, self.group) {
+            return Ok(());
+        }
+        match file.set_owner(self.owner, self.group) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && status.owner != self.owner => {
+                if status.group == self.group { Ok(()) } else { file.set_owner(status.owner, self.group) }
+            }
+            other => other,
+        }
+    }
+}
 
 /// A spool: the directory that holds queues.
 pub struct Spool<F: Fs = RealFs, C: Clock = SystemClock> {
@@ -240,12 +268,12 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         // A directory that somebody made for a group says so itself.
         let mode = mode.unwrap_or_else(|| self.inherited_mode());
         self.make_dir_and_parents(&self.root, mode)?;
-        self.write_format(mode)?;
+        self.write_format(mode, None)?;
         self.check_format().map(|_| ())
     }
 
     /// Makes and writes the format file unless it is written, and returns it locked.
-    fn write_format(&self, mode: u32) -> Result<F::File> {
+    fn write_format(&self, mode: u32, heir: Option<Heir>) -> Result<F::File> {
         let path = self.root.join(layout::FORMAT_FILE);
         let modes = Modes::of_dir(mode);
         let mut file = self.fs.open_or_create(&path, modes.file).at("create", &path)?;
@@ -253,6 +281,9 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         if file.status().at("read", &path)?.len_bytes == 0 {
             if modes.file & 0o066 != 0 {
                 file.set_mode(modes.file).at("set the mode of", &path)?;
+            }
+            if let Some(heir) = heir {
+                heir.inherits(&file).at("give away", &path)?;
             }
             file.write_all(format!("{}\n", layout::FORMAT).as_bytes()).at("write", &path)?;
             file.sync().at("sync", &path)?;
@@ -290,6 +321,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
                     name: name.clone(),
                     layout: Layout::new(dir),
                     modes,
+                    heir: None,
                     shared: RefCell::new(None),
                 })
             }
@@ -351,6 +383,8 @@ struct Queue<'a, F: Fs, C: Clock> {
     name: QueueName,
     layout: Layout,
     modes: Modes,
+    /// Whose what is made in the queue is to be, if it is not to be its maker's.
+    heir: Option<Heir>,
     /// Moves of the classical order whose syncs are shared; the lock of the moves is held meanwhile.
     shared: RefCell<Option<SharedMoves<F::File>>>,
 }
@@ -377,6 +411,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Makes a new file with the queue's permissions.
     fn create_file(&self, path: &Path) -> Result<F::File> {
         let file = self.fs().create(path, self.modes.file).at("create", path)?;
+        if let Some(heir) = self.heir {
+            heir.inherits(&file).at("give away", path)?;
+        }
         // The umask must not take a group's rights away.
         if self.modes.file & 0o066 != 0 {
             file.set_mode(self.modes.file).at("set the mode of", path)?;

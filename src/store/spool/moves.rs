@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use super::fs::{Access, Fault, FileHandle, Fs, Names, Status, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
-use super::{Kind, Modes, Order, Queue};
+use super::{Heir, Kind, Modes, Order, Queue};
 use crate::domain::{Clock, Durability, MessageId, MessageName};
 use crate::store::{At, Error, Result};
 
@@ -108,6 +108,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 if mode & 0o066 != 0 {
                     // Somebody else may have made it this moment, with the same mode.
                     let _ = file.set_mode(mode);
+                }
+                if self.heir.is_some() {
+                    let root = self.spool.root();
+                    let heir = Heir::of_dir(self.fs().status(root).at("read", root)?);
+                    heir.inherits(&file).at("give away", &path)?;
                 }
                 file
             }
@@ -238,9 +243,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         root.join(inside.components().take(2).collect::<PathBuf>())
     }
 
+    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+        self.make_dir_or_take_spare(dir)?;
+        match self.heir {
+            Some(heir) => match self.fs().open_dir(dir) {
+                // It was empty, and somebody has tidied it up: it is made again.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                opened => heir.inherits(&opened?),
+            },
+            None => Ok(()),
+        }
+    }
+
     /// Makes a directory; on a full disk, out of one that stands by for that. On bare POSIX in its place: a directory
     /// that is renamed could have both names after a power cut, and a repair would choose between them.
-    fn make_dir(&self, dir: &Path) -> io::Result<()> {
+    fn make_dir_or_take_spare(&self, dir: &Path) -> io::Result<()> {
         match self.fs().mkdir(dir, self.modes.dir) {
             Err(error) if is_out_of_space(&error) => {
                 let from_spare = |number| {

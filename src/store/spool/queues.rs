@@ -70,6 +70,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             name: "building".parse().map_err(|invalid| PolicyError::BadValue { key: "name", source: invalid })?,
             layout: Layout::new(building.to_owned()),
             modes: Modes::of_dir(mode),
+            heir: None,
             shared: RefCell::new(None),
         };
         let dirs = queue.layout.fixed_dirs();
@@ -157,6 +158,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             name: self.name.clone(),
             layout: Layout::new(dir),
             modes: self.modes,
+            heir: self.heir,
             shared: RefCell::new(None),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::fs::{Access, FileHandle, Fs, Kind, Status, is_a_link};
-use super::super::{Modes, Queue};
+use super::super::{Heir, Modes, PRIVATE, Queue};
 use super::{Check, Finding, FindingKind};
 use crate::domain::{Clock, Policy, UnixMillis, UnixSeconds};
 use crate::store::{At, Error, Result};
@@ -33,6 +33,7 @@ pub(super) struct QueueCheck<'a, F: Fs, C: Clock> {
 impl<'a, F: Fs, C: Clock> QueueCheck<'a, F, C> {
     pub(super) fn new(queue: Queue<'a, F, C>, status: Status) -> Self {
         let policy = queue.policy().unwrap_or_default();
+        let queue = Queue { heir: Some(Heir::of_dir(status)), ..queue };
         Self { queue, policy, status, ahead: None }
     }
 
@@ -217,9 +218,9 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         if kind == Kind::Other && status.kind == Kind::File && status.len_bytes == 0 {
             // A copy of a spool that knew no FIFOs.
             let finding = at.finding(FindingKind::WrongKind, path, what, "put a FIFO in its place");
-            return self.mend(finding, |_| {
+            return self.mend(finding, |check| {
                 fs.unlink(path).at("remove", path)?;
-                fs.make_bell(path, at.modes().file).at("create", path).map(|()| true)
+                check.make_bell(at, path).map(|()| true)
             });
         }
         let remedy = format!("move it away, and let a repair make {wanted}");
@@ -244,25 +245,37 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             if !at.is_there() {
                 return Ok(false);
             }
-            match part {
-                Part::Dir => match fs.mkdir(path, at.modes().dir) {
-                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-                    other => other.at("create", path)?,
-                },
-                Part::Counter => {
-                    at.queue.create_file(path)?;
-                    at.queue.mend_counter()?;
-                }
-                Part::LockFile => match at.queue.create_file(path) {
-                    Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
-                    other => drop(other?),
-                },
-                Part::Bell => fs.make_bell(path, at.modes().file).at("create", path)?,
-                Part::Policy => {}
+            let made = match part {
+                Part::Dir => check.make_dir(at, path),
+                Part::Counter => at.queue.create_file(path).and_then(|_| at.queue.mend_counter()),
+                Part::LockFile => at.queue.create_file(path).map(|_| ()),
+                Part::Bell => check.make_bell(at, path),
+                Part::Policy => Ok(()),
+            };
+            match made {
+                // A sweep has made it.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
+                other => other?,
             }
             let parent = path.parent().unwrap_or(path);
             fs.sync_dir(parent).at("sync", parent).map(|()| true)
         });
+    }
+
+    /// Makes a directory that is missing. Not by the queue's mode at once: what is not open yet cannot be put out of the way
+    /// before its rights are set.
+    fn make_dir(&self, at: &QueueCheck<'_, F, C>, path: &Path) -> Result<()> {
+        let fs = &self.spool.fs;
+        fs.mkdir(path, PRIVATE).at("create", path)?;
+        let dir = fs.open_dir(path).at("open", path)?;
+        set_rights(at, &dir, path, at.modes().dir)
+    }
+
+    fn make_bell(&self, at: &QueueCheck<'_, F, C>, path: &Path) -> Result<()> {
+        let fs = &self.spool.fs;
+        fs.make_bell(path, PRIVATE & 0o666).at("create", path)?;
+        let bell = fs.open(path, Access::Read).at("open", path)?;
+        set_rights(at, &bell, path, at.modes().file)
     }
 
     fn look_at_policy(&mut self, at: &QueueCheck<'_, F, C>, path: &Path) {
@@ -324,6 +337,12 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         let remedy = "set the clock right; if it is, claims and delays made before may last longer";
         self.tell(at.finding(FindingKind::Clock, path, what, remedy));
     }
+}
+
+/// Gives what was just made the owner and the mode of the queue.
+fn set_rights<F: Fs, C: Clock>(at: &QueueCheck<'_, F, C>, file: &F::File, path: &Path, mode: u32) -> Result<()> {
+    Heir::of_dir(at.status).inherits(file).at("give away", path)?;
+    file.set_mode(mode).at("set the mode of", path)
 }
 
 /// Whether a file has more than one name. (Of a directory the links are those of its subdirectories.)
