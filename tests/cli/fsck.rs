@@ -152,6 +152,8 @@ const DAMAGED: &[(&str, &str)] = &[("damaged", "done")];
 const STRAY: &[(&str, &str)] = &[("stray", "by-hand")];
 const MISPLACED: &[(&str, &str)] = &[("misplaced", "done")];
 const MISSING: &[(&str, &str)] = &[("missing-part", "done")];
+const TWO_MISSING: &[(&str, &str)] = &[("missing-part", "done"); 2];
+const TEN_MISSING: &[(&str, &str)] = &[("missing-part", "done"); 10];
 const COPY: &[(&str, &str)] = &[("copy", "done")];
 const ORPHAN: &[(&str, &str)] = &[("orphan-temporary", "done")];
 const COUNTER: &[(&str, &str)] = &[("counter", "done")];
@@ -341,6 +343,9 @@ fn what_is_not_ours_is_named_and_left_alone() {
         damage("a file in corrupt/", |spool| fs::write(spool.queue_dir("q").join("corrupt/x"), "x").unwrap()),
         damage("a file in the spool", |spool| fs::write(spool.root().join("notes"), "x").unwrap()),
         damage("a directory in the spool", |spool| fs::create_dir(spool.root().join("notes")).unwrap()),
+        damage("a directory in the spool that has some of our names in it", |spool| {
+            spool.sh("mkdir spool/notes; cd spool/notes; mkdir ready tmp state sweep").ok();
+        }),
         damage("a directory in the queue", |spool| fs::create_dir(spool.queue_dir("q").join("x")).unwrap()),
         damage("a second that is none", |spool| fs::create_dir(spool.queue_dir("q").join("delayed/007")).unwrap()),
         damage("a link to a message", |spool| {
@@ -356,6 +361,13 @@ fn what_is_not_ours_is_named_and_left_alone() {
     ]);
 }
 
+/// Removes parts of the queue.
+fn lose(spool: &Spool, parts: &[&str]) {
+    for part in parts.iter().map(|part| spool.queue_dir("q").join(part)) {
+        if part.is_dir() { fs::remove_dir_all(part).unwrap() } else { fs::remove_file(part).unwrap() }
+    }
+}
+
 #[test]
 fn what_every_queue_has_is_made_again() {
     let missing = |name, harm| Damage { name, harm, finds: MISSING, delivered: ALL, set_aside: 0 };
@@ -368,6 +380,14 @@ fn what_every_queue_has_is_made_again() {
         missing("sweep", |spool| fs::remove_file(spool.queue_dir("q").join("sweep")).unwrap()),
         missing("wake", |spool| fs::remove_file(spool.queue_dir("q").join("wake")).unwrap()),
         missing("state", |spool| fs::remove_file(spool.queue_dir("q").join("state")).unwrap()),
+        Damage { finds: TWO_MISSING, ..missing("state and tmp", |spool| lose(spool, &["state", "tmp"])) },
+        Damage { finds: TWO_MISSING, ..missing("state and corrupt", |spool| lose(spool, &["state", "corrupt"])) },
+        Damage {
+            finds: TEN_MISSING,
+            ..missing("what is empty", |spool| {
+                lose(spool, &["state", "tmp", "claimed/held", "corrupt", "spare", "wake"]);
+            })
+        },
         Damage {
             finds: &[("wrong-kind", "done")],
             ..missing("a file for a FIFO", |spool| {

@@ -64,17 +64,27 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         Ok(check.summary)
     }
 
-    /// Whether the directory `dir` is a queue, or what is left of one: an accident can take the counter, but hardly all the
-    /// rest.
+    /// Whether the directory `dir` is a queue, or what is left of one: without its counter, it has a place for messages and
+    /// some more of what every queue has, each as what it should be.
     fn is_queue(&self, dir: &Path) -> bool {
+        const ENOUGH: usize = 3;
         let layout = Layout::new(dir.to_owned());
-        // What cannot be looked at may be there, and whoever goes on to look at it is told why it cannot.
-        let is_there = |path: &Path| match self.fs.status(path) {
-            Ok(_) => true,
-            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        let count = |parts: &[PathBuf], kind: Kind| {
+            let is_there = |part: &&PathBuf| match self.fs.status(part) {
+                Ok(status) => status.kind == kind,
+                // What cannot be looked at may be there, and whoever goes on to look at it is told why it cannot.
+                Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+            };
+            parts.iter().filter(is_there).count()
         };
-        let parts = [layout.tmp(), layout.ready(), layout.claimed()];
-        is_there(&layout.state()) || parts.iter().all(|part| is_there(part))
+        let places = count(&[layout.ready(), layout.delayed(), layout.claimed()], Kind::Dir);
+        count(&[layout.state()], Kind::File) == 1
+            || places > 0
+                && places
+                    + count(&[layout.tmp(), layout.corrupt(), layout.spares()], Kind::Dir)
+                    + count(&[layout.lock(), layout.sweep()], Kind::File)
+                    + count(&[layout.wake()], Kind::Other)
+                    >= ENOUGH
     }
 }
 

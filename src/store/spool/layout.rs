@@ -112,21 +112,18 @@ impl Layout {
         self.dir.join("corrupt")
     }
 
+    pub(crate) fn spares(&self) -> PathBuf {
+        self.dir.join("spare")
+    }
+
     pub(crate) fn spare(&self, number: usize) -> PathBuf {
         self.dir.join(format!("spare/{number}"))
     }
 
     /// The directories that a queue always has, a directory before what is in it.
     pub(crate) fn fixed_dirs(&self) -> Vec<PathBuf> {
-        let mut dirs = vec![
-            self.tmp(),
-            self.ready(),
-            self.delayed(),
-            self.claimed(),
-            self.held(),
-            self.corrupt(),
-            self.dir.join("spare"),
-        ];
+        let mut dirs =
+            vec![self.tmp(), self.ready(), self.delayed(), self.claimed(), self.held(), self.corrupt(), self.spares()];
         dirs.extend((0..SPARES).map(|number| self.spare(number)));
         dirs
     }
