@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::streams::{Stdout, StdoutError};
-use super::{Context, NoSpool, Outcome, VerbArgs, visible};
+use super::{Context, NoSpool, Outcome, VerbArgs, note, visible};
 use crate::domain::QueueName;
 use crate::store::spool::fs::Names;
 use crate::store::spool::fsck::{Finding, Repair, Summary};
@@ -22,6 +22,7 @@ use crate::store::spool::{Order, Spool};
 ///
 /// With --repair, what can be mended is, and no message is lost: what is damaged is set aside, what is whole is
 /// brought where receivers find it, what is not mq's is left alone. It can be interrupted at any time, and run again.
+/// A second repair of the same spool says that it waits for the first one to end, and does.
 ///
 /// The status is 0 if nothing is wrong (any more), and 1 if something is.
 #[derive(Debug, Args)]
@@ -52,7 +53,8 @@ impl VerbArgs for FsckArgs {
         let mut output = BufWriter::new(Stdout);
         let mut written = Ok(());
         // Who reads along hears of each thing when it is found. A repair goes on if nobody listens any more.
-        let checked = spool.fsck(&self.queues, self.repair, &mut |finding| {
+        let mut waits = || note("another repair of this spool is at work; waiting for it to end");
+        let checked = spool.fsck_in_turn(&self.queues, self.repair, &mut waits, &mut |finding| {
             if written.is_ok() {
                 written = self.show(&finding, &mut output).and_then(|()| output.flush());
             }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 
 use crate::fsck::{flip_last, fsck, ready, renamed, set_mode, tree, whole, words};
-use crate::support::{Spool, can_be_nobody, lines_of, mq_as_nobody, run, until};
+use crate::support::{Running, Spool, can_be_nobody, lines_of, mq_as_nobody, run, until};
 
 fn told(word: &str, outcome: &str) -> Vec<(String, String)> {
     vec![(word.to_owned(), outcome.to_owned())]
@@ -171,6 +171,24 @@ fn a_part_in_another_file_system_is_told() {
     }
     let said = ran.status(1).jsons();
     assert_eq!((said.len(), &said[0]["finding"]), (2, &"mixed-file-systems".into()));
+}
+
+#[test]
+fn i9_a_repair_that_waits_for_another_says_so_once() {
+    let spool = whole();
+    let dir = File::open(spool.root()).unwrap();
+    fs2::FileExt::lock_exclusive(&dir).unwrap();
+    spool.mq(&["fsck"]).ok().quiet();
+    let mut command = spool.command("sh");
+    command.args(["-c", "exec mq fsck --repair 2>said"]);
+    let mut repair = Running::start(command, "mq fsck --repair".to_owned());
+    let said = || fs::read_to_string(spool.path("said")).unwrap_or_default();
+    until("it says that it waits", || said().ends_with('\n'));
+    assert!(repair.is_running());
+    drop(dir);
+    repair.finish().ok();
+    assert_eq!(said(), "mq: another repair of this spool is at work; waiting for it to end\n");
+    spool.mq(&["fsck", "--repair"]).ok().quiet();
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub use self::finding::{Finding, FindingKind, Repair, Summary};
 use self::parts::{OWN_FILE, QueueCheck, has_other_names};
 use super::fs::{Access, FileHandle, Fs, Kind};
 use super::layout::{self, Layout};
-use super::{Heir, Queue, Spool};
+use super::{Heir, Queue, Spool, lock};
 use crate::domain::{Clock, Durability, QueueName};
 use crate::store::{At, Error, Result};
 
@@ -48,6 +48,19 @@ impl<F: Fs, C: Clock> Spool<F, C> {
     ///
     /// Errors: [`Error::NotASpool`], [`Error::NoSuchQueue`].
     pub fn fsck(&self, queues: &[QueueName], repair: bool, each: &mut dyn FnMut(Finding)) -> Result<Summary> {
+        self.fsck_in_turn(queues, repair, &mut || {}, each)
+    }
+
+    /// As [`Spool::fsck`]. Calls `waits` once if another repair has to end first.
+    ///
+    /// Errors: as [`Spool::fsck`].
+    pub fn fsck_in_turn(
+        &self,
+        queues: &[QueueName],
+        repair: bool,
+        waits: &mut dyn FnMut(),
+        each: &mut dyn FnMut(Finding),
+    ) -> Result<Summary> {
         let names = self.names();
         let summary = Summary {
             queues: 0,
@@ -60,7 +73,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             names,
         };
         let mut check = Check { spool: self, repair, each, summary, device: 0 };
-        check.run(queues)?;
+        check.run(queues, waits)?;
         Ok(check.summary)
     }
 
@@ -99,7 +112,7 @@ struct Check<'a, 'e, F: Fs, C: Clock> {
 }
 
 impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
-    fn run(&mut self, only: &[QueueName]) -> Result<()> {
+    fn run(&mut self, only: &[QueueName], waits: &mut dyn FnMut()) -> Result<()> {
         let spool = self.spool;
         match spool.fs.status(&spool.root) {
             Ok(status) => self.device = status.device,
@@ -109,9 +122,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             }
             Err(error) => return Err(error).at("read", &spool.root),
         }
-        // One repairer at a time. On NFS a directory cannot be locked, and two of them do no harm.
-        let lock = if self.repair { Some(spool.fs.open_dir(&spool.root).at("open", &spool.root)?) } else { None };
-        let _ = lock.as_ref().map(FileHandle::lock);
+        let _lock = if self.repair { Some(self.lock_repairs(waits)?) } else { None };
         if !self.look_at_format()? {
             return Ok(());
         }
@@ -130,6 +141,24 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             }
         }
         self.look_for_copies(&names)
+    }
+
+    /// The lock of those who repair. Where a directory cannot be locked, as on some file systems of the network, there may
+    /// be two of them, who do one another no harm.
+    fn lock_repairs(&self, waits: &mut dyn FnMut()) -> Result<F::File> {
+        let root = &self.spool.root;
+        let dir = self.spool.fs.open_dir(root).at("open", root)?;
+        let locked = dir.try_lock().and_then(|is_ours| {
+            if is_ours {
+                return Ok(());
+            }
+            waits();
+            dir.lock()
+        });
+        match locked {
+            Err(error) if lock::are_none(&error) => Ok(dir),
+            other => other.at("lock", root).map(|()| dir),
+        }
     }
 
     /// Tells what a person has to see to.

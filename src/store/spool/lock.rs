@@ -44,7 +44,31 @@ pub(super) fn try_lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// Whether an error says that there are no locks of this kind here, and not that this one could not be had.
+pub(super) fn are_none(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let none = [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK, Errno::INVAL, Errno::BADF, Errno::ISDIR];
+    error.raw_os_error().is_some_and(|code| none.iter().any(|errno| errno.raw_os_error() == code))
+}
+
 /// Drops the lock for every copy of the description.
 pub(super) fn unlock(file: &File) -> io::Result<()> {
     fs2::FileExt::unlock(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i9_a_lock_that_fails_is_not_taken_for_a_file_system_without_locks() {
+        use rustix::io::Errno;
+        for errno in [Errno::NOSYS, Errno::OPNOTSUPP, Errno::NOLCK] {
+            assert!(are_none(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::INTR, Errno::WOULDBLOCK, Errno::STALE, Errno::NOMEM] {
+            assert!(!are_none(&errno.into()), "{errno}");
+        }
+        assert!(!are_none(&io::Error::other("no number")));
+    }
 }
