@@ -15,4 +15,5 @@ mod conformance {
     mod queues;
     mod receipts;
     mod spool;
+    mod unique;
 }

@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use mq::domain::lifecycle::State;
 use mq::domain::{
-    ClaimPlace, ManualClock, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, UnixMillis, UnixSeconds,
-    Visibility,
+    ClaimPlace, ManualClock, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, Unique, UnixMillis,
+    UnixSeconds, Visibility,
 };
 use mq::store::memory::MemoryStore;
 use mq::store::spool::fs::RealFs;
 use mq::store::spool::{Order, Spool};
-use mq::store::{ClaimRequest, Error, Failure, Hold, Listed, Stat, Store, Which};
+use mq::store::{ClaimRequest, Error, Failure, Hold, Listed, Stat, Store, UniquePut, Which};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -39,6 +39,7 @@ fn queue(number: usize) -> QueueName {
 #[derive(Debug, Clone)]
 enum Step {
     Put(usize, NewMessage, usize),
+    PutUnique(usize, &'static str, Option<Duration>, NewMessage),
     Batch(usize, Vec<NewMessage>),
     Claim(usize, Visibility, usize, When),
     Delete(Vec<Index>),
@@ -74,6 +75,7 @@ enum Seen {
     Nothing,
     Failed(String),
     Put(usize, Option<String>),
+    Present(usize),
     Claimed(Vec<Shown>),
     Results(Vec<Result<Option<UnixSeconds>, String>>),
     Count(u64),
@@ -153,6 +155,18 @@ impl Engine {
         }
     }
 
+    fn put_unique(&mut self, queue: &QueueName, unique: &Unique, new: &NewMessage) -> Seen {
+        let body = body(self.ids.len(), 20);
+        match self.store.put_unique(queue, new, unique, &mut body.as_slice()) {
+            Ok(UniquePut::New(id)) => {
+                self.remember(id);
+                Seen::Put(1, None)
+            }
+            Ok(UniquePut::Present(id)) => Seen::Present(self.numbers[&id]),
+            Err(error) => Seen::Failed(kind(&error)),
+        }
+    }
+
     fn apply(&mut self, step: &Step) -> Seen {
         let zero = Duration::ZERO;
         match step {
@@ -164,6 +178,10 @@ impl Engine {
                     Err(error) => return Seen::Failed(kind(&error)),
                 }
                 Seen::Put(1, None)
+            }
+            Step::PutUnique(at, key, window, new) => {
+                self.look(*at);
+                self.put_unique(&queue(*at), &Unique { key: key.parse().expect("a key"), window: *window }, new)
             }
             Step::Batch(at, news) => {
                 self.look(*at);
@@ -394,6 +412,8 @@ fn any_step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         20 => (any_queue(), any_message(), len).prop_map(|(at, new, len)| Step::Put(at, new, len)),
+        8 => (any_queue(), prop::sample::select(vec!["k", "l"]), prop::option::weighted(0.3, short()), any_message())
+            .prop_map(|(at, key, window, new)| Step::PutUnique(at, key, window, new)),
         4 => (any_queue(), batch).prop_map(|(at, batch)| Step::Batch(at, batch)),
         24 => (any_queue(), any_visibility(), 0_usize..5, when).prop_map(|(at, v, most, w)| Step::Claim(at, v, most, w)),
         8 => some_receipts().prop_map(Step::Delete),

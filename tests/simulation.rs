@@ -24,6 +24,7 @@ mod simulation {
     pub mod scenarios;
     pub mod scheduler;
     pub mod simfs;
+    pub mod unique;
     pub mod upkeep;
     pub mod world;
 }

@@ -104,7 +104,8 @@ fn of_store(error: &store::Error) -> Option<u8> {
         | Error::QueueNotEmpty { .. }
         | Error::Refused { .. }
         | Error::Policy(_)
-        | Error::HeaderTooLong { .. } => Some(USAGE),
+        | Error::HeaderTooLong { .. }
+        | Error::UniqueForTooLong { .. } => Some(USAGE),
         Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
         // Their cause says more.
         Error::Io { .. } | Error::Body(_) => None,

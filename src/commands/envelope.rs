@@ -12,7 +12,7 @@ use base64::write::EncoderWriter;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::lifecycle::State;
-use crate::domain::{Attributes, MediaType, NewMessage, Priority, QueueName, UnixMillis, UnixSeconds};
+use crate::domain::{Attributes, MediaType, NewMessage, Priority, QueueName, UniqueKey, UnixMillis, UnixSeconds};
 use crate::store::{Body, Failure, Message};
 
 /// What is known of a message, in the order in which it is shown.
@@ -40,6 +40,10 @@ pub(crate) struct Facts<'a> {
     attrs: &'a Attributes,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a QueueName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_until: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failures: Vec<FailureFacts<'a>>,
 }
@@ -70,6 +74,8 @@ impl<'a> Facts<'a> {
             media_type: message.media_type.as_ref().map(MediaType::as_str),
             attrs: &message.attributes,
             reply_to: message.reply_to.as_ref(),
+            unique: message.unique.as_ref().map(UniqueKey::as_str),
+            unique_until: message.unique_until.map(|until| until.start().to_rfc3339()),
             failures: Vec::new(),
         }
     }
@@ -284,6 +290,8 @@ mod tests {
             reply_to: None,
             due: None,
             expires_at: None,
+            unique: None,
+            unique_until: None,
         };
         for body in bodies {
             let mut line = Vec::new();

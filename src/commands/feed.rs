@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result};
 use super::envelope;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
-use crate::domain::{MessageId, NewMessage, QueueName};
-use crate::store::{Error, Store};
+use crate::domain::{MessageId, NewMessage, QueueName, Unique};
+use crate::store::{Error, Result as Stored, Store, UniquePut};
 
 /// How long a pipe has to be silent until what has arrived is put.
 const SILENCE: Duration = Duration::from_millis(3);
@@ -48,6 +48,8 @@ pub(super) struct Feeder<'a> {
     queue: &'a QueueName,
     create: bool,
     defaults: &'a NewMessage,
+    /// What the one message that is put is to be the only one of.
+    unique: Option<&'a Unique>,
     batch: Vec<(NewMessage, Vec<u8>)>,
     batch_bytes: usize,
     /// When the first message of the batch came.
@@ -60,7 +62,12 @@ pub(super) struct Feeder<'a> {
 impl<'a> Feeder<'a> {
     pub(super) fn new(store: &'a dyn Store, queue: &'a QueueName, create: bool, defaults: &'a NewMessage) -> Self {
         let (batch, batch_bytes, since) = (Vec::new(), 0, None);
-        Self { store, queue, create, defaults, batch, batch_bytes, since, put: 0, stdout: Ok(()) }
+        Self { store, queue, create, defaults, unique: None, batch, batch_bytes, since, put: 0, stdout: Ok(()) }
+    }
+
+    /// Puts nothing where a message of that key is in force.
+    pub(super) fn only(self, unique: Option<&'a Unique>) -> Self {
+        Self { unique, ..self }
     }
 
     /// How many messages have been put.
@@ -111,17 +118,26 @@ impl<'a> Feeder<'a> {
 
     fn put_now(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
         let mut body = Watched { body, is_touched: false };
-        let id = match self.store.put(self.queue, new, &mut body) {
+        let id = match self.put_in_store(new, &mut body) {
             // A missing queue is noticed before the body is touched. One that is dropped later has taken the body
             // along: what a second try would find is not what was sent (I3).
             Err(Error::NoSuchQueue { .. }) if self.create && !body.is_touched => {
                 super::creating(self.store, self.queue, true, || self.store.policy(self.queue))?;
-                self.store.put(self.queue, new, &mut body)?
+                self.put_in_store(new, &mut body)?
             }
             other => other?,
         };
         self.print(&[id]);
         Ok(())
+    }
+
+    fn put_in_store(&self, new: &NewMessage, body: &mut dyn Read) -> Stored<MessageId> {
+        let Some(unique) = self.unique else { return self.store.put(self.queue, new, body) };
+        let put = self.store.put_unique(self.queue, new, unique, body)?;
+        if let UniquePut::Present(id) = put {
+            super::note(format_args!("nothing was put: message {id} has the key '{}'", unique.key));
+        }
+        Ok(put.id())
     }
 
     fn print(&mut self, ids: &[MessageId]) {

@@ -70,7 +70,7 @@ pub(crate) struct GetArgs {
     frames: FrameArgs,
 
     /// Write each message as an envelope: one line of JSON with id, queue, receipt, deliveries, put_at,
-    /// visible_until, priority, bytes, type, attrs, reply_to, and body, or body_base64 if the body is not UTF-8
+    /// visible_until, priority, bytes, type, attrs, reply_to, unique, and body, or body_base64 if the body is not UTF-8
     #[arg(long, visible_alias = "jsonl", group = "framing")]
     json: bool,
 

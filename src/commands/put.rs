@@ -12,7 +12,7 @@ use super::feed::{Feeder, Frames, is_interruption};
 use super::streams::{Input, open_file};
 use super::{Context, Outcome, Usage, VerbArgs, duration, note};
 use crate::codec::framing::Framing;
-use crate::domain::{Attributes, Durability, MediaType, NewMessage, Priority, QueueName};
+use crate::domain::{Attributes, Durability, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
 
 /// Add messages to a queue
 ///
@@ -28,7 +28,8 @@ Examples:
   mq put jobs -m 'rebuild' -m 'restart'             two messages, stdin is not touched
   mq put uploads --type image/png cat.png dog.png   one message per file
   find / -xdev -print0 | mq put paths --null        one message per path
-  tail -f app.log | mq put log --lines              each line as it comes")]
+  tail -f app.log | mq put log --lines              each line as it comes
+  mq put jobs --unique nightly -m 'report'          only if none of that key is queued or claimed")]
 pub(crate) struct PutArgs {
     /// The queue to put to
     queue: QueueName,
@@ -78,6 +79,16 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "DUR", value_parser = duration)]
     ttl: Option<Duration>,
 
+    /// Put the message only if no other of this KEY is in the queue, waiting or claimed; else print the id of that one,
+    /// and say so on stderr. For one message only
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["lines", "null", "length_prefixed", "jsonl"])]
+    unique: Option<UniqueKey>,
+
+    /// The key is taken for DUR from the put on, instead: also when the message has been deleted, and no longer when it
+    /// still waits. Not longer than the queue's retention
+    #[arg(long, value_name = "DUR", value_parser = duration, requires = "unique")]
+    unique_for: Option<Duration>,
+
     /// The queue that an answer should be put to
     #[arg(long, value_name = "QUEUE")]
     reply_to: Option<QueueName>,
@@ -121,6 +132,17 @@ impl PutArgs {
         })
     }
 
+    fn unique(&self) -> Result<Option<Unique>> {
+        let Some(key) = self.unique.clone() else { return Ok(None) };
+        if self.files.len() + self.message.len() > 1 {
+            return Err(Usage(format!("--unique {key}: there is one message of a key, and several were given")).into());
+        }
+        if self.unique_for.is_some_and(|window| window.is_zero()) {
+            return Err(Usage("--unique-for 0s: the key would never be taken".to_owned()).into());
+        }
+        Ok(Some(Unique { key, window: self.unique_for }))
+    }
+
     fn put(&self, feeder: &mut Feeder<'_>, new: &NewMessage) -> Result<()> {
         if !self.message.is_empty() {
             for text in &self.message {
@@ -158,8 +180,9 @@ impl PutArgs {
 impl VerbArgs for PutArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         let new = self.new_message()?;
+        let unique = self.unique()?;
         let store = context.store()?;
-        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &new);
+        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &new).only(unique.as_ref());
         let put = self.put(&mut feeder, &new);
         let count = feeder.put_count();
         if let Err(error) = &put {

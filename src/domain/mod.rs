@@ -14,7 +14,7 @@ pub mod units;
 
 pub use claim::{ClaimPlace, Receipt, Visibility};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use message::{Attributes, MediaType, MessageId, MessageName, NewMessage, Priority, Seq};
+pub use message::{Attributes, MediaType, MessageId, MessageName, NewMessage, Priority, Seq, Unique, UniqueKey};
 pub use queue::{Durability, Policy, QueueName};
 pub use units::{UnixMillis, UnixSeconds};
 

@@ -18,13 +18,13 @@ use std::time::Duration;
 
 use super::{
     BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result, Stat,
-    Store, Watch, Which,
+    Store, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    ClaimPlace, Clock, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, SystemClock, UnixMillis,
-    UnixSeconds, Visibility,
+    ClaimPlace, Clock, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, SystemClock, Unique,
+    UniqueKey, UnixMillis, UnixSeconds, Visibility,
 };
 
 /// Queues in memory, for as long as this lives.
@@ -49,6 +49,8 @@ struct Contents {
 struct Queue {
     policy: Policy,
     next_seq: u64,
+    /// The message of each unique key, and until when it is in force; `None`: while that is there.
+    keys: BTreeMap<UniqueKey, (MessageId, Option<UnixSeconds>)>,
     entries: BTreeMap<Seq, Entry>,
 }
 
@@ -105,6 +107,11 @@ impl Queue {
         seqs
     }
 
+    /// A message has left: its key does not wait for it to come back.
+    fn leave_key(&mut self, id: MessageId) {
+        self.keys.retain(|_, (of, until)| *of != id || until.is_some());
+    }
+
     fn next_due(&self) -> Option<UnixSeconds> {
         let due = |entry: &Entry| match entry.state {
             State::Delayed { due: second } | State::Claimed { until: second } => Some(second),
@@ -143,6 +150,7 @@ impl Contents {
         let dead = queue.policy.dead_letter_queue(name).map_err(bad_name)?;
         let policy = Policy { durability: queue.policy.durability, ..Policy::default() };
         if let Some(entry) = queue.entries.remove(&seq) {
+            queue.leave_key(entry.message.id);
             let dead = self.queues.entry(dead).or_insert_with(|| Queue { policy, ..Queue::default() });
             dead.append(Entry { state: State::Ready, ..entry });
         }
@@ -187,6 +195,8 @@ impl Contents {
             reply_to: new.reply_to.clone(),
             due: if let State::Delayed { due } = state { Some(due) } else { None },
             expires_at: new.ttl.map(|ttl| now.plus(ttl)),
+            unique: None,
+            unique_until: None,
         };
         let id = message.id;
         queue.append(Entry { message, body, state, deliveries: 0, hold: Weak::new(), failures: Vec::new() });
@@ -332,6 +342,44 @@ impl<C: Clock> Store for MemoryStore<C> {
         Ok(id)
     }
 
+    fn put_unique(
+        &self,
+        queue: &QueueName,
+        new: &NewMessage,
+        unique: &Unique,
+        body: &mut dyn Read,
+    ) -> Result<UniquePut> {
+        let retention = self.contents().queue(queue)?.policy.retention;
+        if let (Some(window), Some(retention)) = (unique.window, retention)
+            && window > retention
+        {
+            return Err(Error::UniqueForTooLong { queue: queue.clone(), window, retention });
+        }
+        let mut bytes = Vec::new();
+        body.read_to_end(&mut bytes).map_err(Error::Body)?;
+        let (mut contents, now) = (self.contents(), self.clock.now());
+        let here = contents.queue(queue)?;
+        if let Some((id, until)) = here.keys.get(&unique.key) {
+            let is_expired = |e: &Entry| lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);
+            let is_in_force = match until {
+                Some(until) => !until.is_due(now),
+                None => here.entries.values().any(|entry| entry.message.id == *id && !is_expired(entry)),
+            };
+            if is_in_force {
+                return Ok(UniquePut::Present(*id));
+            }
+        }
+        let id = contents.put(queue, new, bytes, now)?;
+        let until = unique.window.map(|window| now.plus(window).ceil_seconds());
+        let here = contents.queue(queue)?;
+        here.keys.insert(unique.key.clone(), (id, until));
+        if let Some(entry) = here.entries.values_mut().find(|entry| entry.message.id == id) {
+            (entry.message.unique, entry.message.unique_until) = (Some(unique.key.clone()), until);
+        }
+        self.ring(contents);
+        Ok(UniquePut::New(id))
+    }
+
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
         let mut contents = self.contents();
         if let Err(error) = contents.queue(queue) {
@@ -453,10 +501,11 @@ impl<C: Clock> Store for MemoryStore<C> {
         let mut moved = 0;
         // A queue moved to itself stays as it is.
         for seq in order.into_iter().filter(|_| from != to) {
-            let entries = &mut contents.queue(from)?.entries;
-            if matches!(entries[&seq].state, State::Ready | State::Delayed { .. })
-                && let Some(entry) = entries.remove(&seq)
+            let here = contents.queue(from)?;
+            if matches!(here.entries[&seq].state, State::Ready | State::Delayed { .. })
+                && let Some(entry) = here.entries.remove(&seq)
             {
+                here.leave_key(entry.message.id);
                 contents.queue(to)?.append(Entry { deliveries: 0, ..entry });
                 moved += 1;
             }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::domain::lifecycle::{Facts, Refusal, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    Attributes, MediaType, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, UnixMillis, UnixSeconds,
-    Visibility,
+    Attributes, MediaType, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, Unique, UniqueKey, UnixMillis,
+    UnixSeconds, Visibility,
 };
 
 pub mod memory;
@@ -83,6 +83,20 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong, and in which line.
         reason: String,
+    },
+    /// A key cannot be unique for longer than the queue keeps its messages.
+    #[error(
+        "a key cannot be unique for {} in '{queue}': its retention keeps a message for {} at most",
+        crate::domain::units::format_duration(*window),
+        crate::domain::units::format_duration(*retention)
+    )]
+    UniqueForTooLong {
+        /// The queue.
+        queue: QueueName,
+        /// What was asked for.
+        window: Duration,
+        /// The queue's retention.
+        retention: Duration,
     },
     /// The message's own facts are too large for a header.
     #[error("the message's attributes and names take {len_bytes} bytes; a header may have {most_bytes}")]
@@ -163,6 +177,10 @@ pub struct Message {
     pub due: Option<UnixSeconds>,
     /// Not deliverable from this instant on.
     pub expires_at: Option<UnixMillis>,
+    /// The key that it is the only message of.
+    pub unique: Option<UniqueKey>,
+    /// When another message of that key may be put, if that has nothing to do with this one's fate.
+    pub unique_until: Option<UnixSeconds>,
 }
 
 impl Message {
@@ -310,6 +328,24 @@ impl fmt::Display for Notice {
     }
 }
 
+/// What became of a put that had to be the only one of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UniquePut {
+    /// The message is put.
+    New(MessageId),
+    /// Nothing was put, for this message was there before: what was promised for it is promised again.
+    Present(MessageId),
+}
+
+impl UniquePut {
+    /// The one message of the key.
+    pub fn id(self) -> MessageId {
+        match self {
+            Self::New(id) | Self::Present(id) => id,
+        }
+    }
+}
+
 /// What became of a batch: the first `ids.len()` messages are put for good, the rest is not.
 #[derive(Debug, Default)]
 pub struct BatchOutcome {
@@ -377,6 +413,19 @@ pub trait Store {
     /// Puts one message, its body read to the end. When this returns the message is durable as its
     /// queue's policy or the message itself says (I1); when it fails there is no message and no litter (I9).
     fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId>;
+
+    /// Puts one message as [`Store::put`] does, unless another one of its key is in force in the queue: of many who put
+    /// with the same key at once, one puts, and all get the same id. A key is in force while its message is queued or
+    /// claimed and not too old, or until its window has passed.
+    ///
+    /// Errors: [`Error::UniqueForTooLong`].
+    fn put_unique(
+        &self,
+        queue: &QueueName,
+        new: &NewMessage,
+        unique: &Unique,
+        body: &mut dyn Read,
+    ) -> Result<UniquePut>;
 
     /// Puts many messages in one go: the same promise as [`Store::put`] for those whose ids come back.
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome;

@@ -29,6 +29,7 @@ mod place;
 mod purge;
 mod put;
 mod put_streams;
+mod put_unique;
 mod release;
 mod set;
 mod stat;

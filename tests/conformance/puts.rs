@@ -71,6 +71,8 @@ fn a_message_keeps_all_that_its_sender_said(b: &Bench) {
         reply_to: new.reply_to,
         due: Some(UnixSeconds(START_S + 2)),
         expires_at: Some(START.plus(secs(60))),
+        unique: None,
+        unique_until: None,
     };
     assert_eq!(message, expected);
 }

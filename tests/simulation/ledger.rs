@@ -62,6 +62,12 @@ pub struct Entry {
     pub drained_from_other: bool,
     /// It left its place in the order: it was moved, or a power cut took it back.
     pub was_moved: bool,
+    /// The unique key, and when its window ends at the earliest and, once the put has ended, at the latest, if it has one.
+    pub key: Option<(u8, Option<(u64, u64)>)>,
+    /// Whose put it is, and when that ended, one way or the other.
+    pub pid: Pid,
+    pub put_ended: Option<Moment>,
+    pub began_ms: u64,
 }
 
 /// What is known of all messages.
@@ -82,6 +88,10 @@ pub struct Ledger {
     pub may_be_damaged: bool,
     /// A power cut has forgotten moves.
     cuts: Moment,
+    /// Messages that were said to be there already, to somebody who has then put nothing.
+    pub said_to_be_there: Vec<MessageId>,
+    /// Messages were taken away without a look at each.
+    pub swept_off: bool,
     /// A call failed after a power cut: what could not be rolled forward at once comes later than its turn.
     pub order_may_differ: bool,
 }
@@ -197,6 +207,7 @@ impl Ledger {
 
     /// Whatever lies in the queue may go.
     pub fn may_all_go(&mut self, queue: &str) {
+        self.swept_off = true;
         for entry in self.entries.iter_mut().filter(|entry| entry.queue == queue || entry.was_moved) {
             if entry.fate == Fate::Kept {
                 entry.fate = Fate::MaybeGone;
@@ -205,7 +216,8 @@ impl Ledger {
         }
     }
 
-    pub fn died(&mut self, pid: Pid, commands_live: bool) {
+    pub fn died(&mut self, pid: Pid, commands_live: bool, now_ms: u64) {
+        self.end_puts(now_ms, |entry| entry.pid == pid);
         for handed in self.entries.iter_mut().flat_map(|entry| &mut entry.deliveries) {
             if handed.pid == pid && handed.until_ms.is_none() && !(commands_live && handed.is_inherited) {
                 handed.has_ended = true;
@@ -213,7 +225,8 @@ impl Ledger {
         }
     }
 
-    pub fn all_died(&mut self) {
+    pub fn all_died(&mut self, now_ms: u64) {
+        self.end_puts(now_ms, |_| true);
         for handed in self.entries.iter_mut().flat_map(|entry| &mut entry.deliveries) {
             handed.has_ended |= handed.until_ms.is_none();
         }

@@ -37,6 +37,7 @@ pub enum Then {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Put { delay_s: u64, priority: u8, ttl_s: u64, durable: bool, long: bool },
+    PutUnique { key: u8, window_s: u64, delay_s: u64 },
     PutBatch { count: usize, delay_s: u64 },
     Claim { most: usize, visibility_s: u64 },
     ClaimHeld { most: usize, then: Then },
@@ -63,7 +64,12 @@ impl Operation {
     /// Any operation, drawn: the common ones more often.
     pub fn any(choices: &mut Choices) -> Self {
         match choices.pick(40) {
-            0..9 => Self::any_put(choices),
+            0..6 => Self::any_put(choices),
+            6..9 => Self::PutUnique {
+                key: [0, 0, 1][choices.pick(3)],
+                window_s: [0, 0, 0, 40][choices.pick(4)],
+                delay_s: [0, 0, 3][choices.pick(3)],
+            },
             9..12 => {
                 // One in a while, a whole leaf and more.
                 let count = if choices.pick(100) < 99 { [2, 3, 5][choices.pick(3)] } else { 300 };
@@ -99,7 +105,7 @@ impl Operation {
 }
 
 /// What a message says of itself beside its body.
-fn number_of(number: usize) -> Attributes {
+pub fn number_of(number: usize) -> Attributes {
     let mut attributes = Attributes::default();
     attributes.insert("number", &number.to_string()).expect("an attribute");
     attributes
@@ -130,7 +136,7 @@ impl Actor {
     }
 
     /// Comes to the point at which the operation's result is said. `false` if it does not live to say it.
-    fn lives_to_say(&self) -> bool {
+    pub fn lives_to_say(&self) -> bool {
         self.fs().point(ACKNOWLEDGE).is_ok()
     }
 
@@ -149,6 +155,7 @@ impl Actor {
     fn perform(&self, operation: Operation) {
         match operation {
             Operation::Put { .. } => self.put(operation),
+            Operation::PutUnique { key, window_s, delay_s } => self.put_unique(key, window_s, delay_s),
             Operation::PutBatch { count, delay_s } => self.put_batch(count, delay_s),
             Operation::Claim { most, visibility_s } => {
                 let visibility = Visibility::Timed(Some(Duration::from_secs(visibility_s)));
@@ -194,7 +201,14 @@ impl Actor {
         });
     }
 
-    fn open_entry(&self, delay_s: u64, priority: Priority, ttl_s: u64, durable: bool, long: bool) -> (usize, Vec<u8>) {
+    pub fn open_entry(
+        &self,
+        delay_s: u64,
+        priority: Priority,
+        ttl_s: u64,
+        durable: bool,
+        long: bool,
+    ) -> (usize, Vec<u8>) {
         self.with(|world| {
             let now_ms = world.disk.now_ms;
             let number = world.ledger.open(|number, began| Entry {
@@ -215,6 +229,10 @@ impl Actor {
                 drained: None,
                 drained_from_other: false,
                 was_moved: false,
+                key: None,
+                pid: self.pid,
+                put_ended: None,
+                began_ms: now_ms,
             });
             (number, world.ledger.entries[number].body.clone())
         })

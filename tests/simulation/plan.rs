@@ -1,6 +1,7 @@
 //! A run from its beginning to its end: a machine with a queue, processes and what befalls them, then peace, in
 //! which everything is taken out and the books are closed.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -94,7 +95,9 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     recover(&world);
     let mut world = Arc::into_inner(world).expect("all processes have ended").into_inner().expect("no panic");
     let now_ms = world.disk.now_ms;
-    if let Err(why) = world.ledger.close(now_ms) {
+    // Where the file system cannot be told, keys are not promised.
+    let keys = if world.is_unknown { Ok(()) } else { world.ledger.check_keys() };
+    if let Err(why) = world.ledger.close(now_ms).and(keys) {
         world.violate(why);
     }
     Outcome {
@@ -188,12 +191,30 @@ fn recover(world: &Shared) {
         for name in [QUEUE, OTHER, "q.dead", "r.dead"] {
             actor.drain(name);
         }
+        sweep_keys(&actor);
         actor.with(check_leftovers);
         if actor.with(|world| !world.is_exhaustive && !world.is_unknown && world.choices.pick(8) > 6) {
             look_again(&actor);
         }
     });
     scheduler::run(world, vec![program]);
+}
+
+/// Lets the second come in which the sweep looks for what is left of each key.
+fn sweep_keys(actor: &Actor) {
+    let shards = actor.with(|world| {
+        let dir = world.disk.find(Path::new("/spool/q/unique")).ok();
+        let names = dir.and_then(|dir| Some(world.disk.dir(dir).ok()?.keys().map(ToString::to_string).collect()));
+        names.unwrap_or_else(Vec::new)
+    });
+    for shard in shards {
+        let shard = u64::from_str_radix(&shard, 16).expect("a shard");
+        actor.with(|world| {
+            let second = world.disk.now_ms / 1000;
+            world.disk.now_ms = (second - second % 256 + 256 + shard) * 1000;
+        });
+        actor.drain(QUEUE);
+    }
 }
 
 /// A repair leaves nothing for another one.
@@ -225,7 +246,7 @@ fn check_leftovers(world: &mut World) {
             }
             let is_expected = match parts.as_slice() {
                 [] => !name.starts_with('.'),
-                [_] | ["spare" | "ready", _] | ["claimed", "held"] => true,
+                [_] | ["spare" | "ready" | "unique", _] | ["claimed", "held"] => true,
                 ["ready", priority, rest @ ..] if rest.len() <= 2 => {
                     let key = (path.split('/').nth(2).map(str::to_owned), (*priority).to_owned(), rest.len());
                     *tails.entry(key).or_insert(0) += 1;
@@ -233,7 +254,7 @@ fn check_leftovers(world: &mut World) {
                 }
                 ["corrupt", _] => world.ledger.may_be_damaged,
                 // Whole temporaries wait there for somebody who knows the file system.
-                ["tmp", _] => world.is_unknown,
+                ["tmp", _] | ["unique", ..] => world.is_unknown,
                 _ => false,
             };
             if !is_expected {

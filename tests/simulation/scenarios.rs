@@ -51,6 +51,8 @@ const COMMAND: Operation = Operation::ClaimHeld { most: 1, then: Then::Command }
 const VANISH: Operation = Operation::ClaimHeld { most: 1, then: Then::Vanish };
 const FAIL: Operation = Operation::ClaimHeld { most: 1, then: Then::Fail };
 const REPAIR: Operation = Operation::Fsck { repair: true };
+const UNIQUE: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0 };
+const WINDOW: Operation = Operation::PutUnique { key: 0, window_s: 40, delay_s: 0 };
 const MOVE: Operation = Operation::MoveAll { back: false };
 
 const fn case(
@@ -100,6 +102,19 @@ pub const SCENARIOS: &[Scenario] = &[
     case("policy: kills", &[], &[&[Operation::SetPolicy]], 0, KILL),
     case("repair: errors", &[PUT, CLAIM, DELAYED], &[&[REPAIR]], 0, ERROR),
     case("repair: kills", &[PUT, CLAIM, DELAYED], &[&[REPAIR]], 0, KILL),
+    case("unique put: errors", &[], &[&[UNIQUE, UNIQUE]], 0, ERROR),
+    case("unique put: kills", &[], &[&[UNIQUE], &[UNIQUE]], 0, KILL),
+    case("unique put: power cuts", &[], &[&[UNIQUE], &[UNIQUE]], 0, CUT),
+    case("unique put when it is there: power cuts", &[UNIQUE], &[&[UNIQUE, PUT]], 0, CUT),
+    case("unique put and delete: errors", &[UNIQUE], &[&[CLAIM, DELETE, UNIQUE]], 0, ERROR),
+    case("unique put and delete: kills", &[UNIQUE, CLAIM], &[&[DELETE], &[UNIQUE]], 0, KILL),
+    case("unique put and delete: power cuts", &[UNIQUE, CLAIM], &[&[DELETE, UNIQUE]], 0, CUT),
+    case("window and delete: errors", &[WINDOW, CLAIM], &[&[DELETE, WINDOW]], 0, ERROR),
+    case("window and delete: kills", &[WINDOW, CLAIM], &[&[DELETE], &[WINDOW]], 0, KILL),
+    case("window and delete: power cuts", &[WINDOW, CLAIM], &[&[DELETE, WINDOW]], 0, CUT),
+    case("two unique puts", &[], &[&[UNIQUE], &[UNIQUE]], 2, NOTHING),
+    case("unique put and the delete of the other", &[UNIQUE, CLAIM], &[&[UNIQUE], &[DELETE]], 2, NOTHING),
+    case("unique put and sweep, and kill", &[], &[&[UNIQUE], &[CLAIM]], 1, KILL),
     case("two puts", &[], &[&[PUT], &[PUT]], 2, NOTHING),
     case("put and claim", &[], &[&[PUT], &[CLAIM, DELETE]], 2, NOTHING),
     case("put and batch", &[], &[&[PUT], &[BATCH]], 2, NOTHING),

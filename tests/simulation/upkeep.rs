@@ -91,8 +91,10 @@ impl Actor {
                 world.tell(Some(self.pid), || format!("fsck: {} {}", finding.path.display(), finding.what));
             }
             let nothing_befell = world.counts.errors + world.counts.kills + world.counts.cuts == 0;
-            // (A writer that sleeps for long before it has locked its temporary looks dead, and loses nothing by it.)
-            let is_wrong = |finding: &&Finding| finding.kind != FindingKind::OrphanTemporary;
+            // (A writer that sleeps for long before it has locked its temporary looks dead, and so does who deletes a
+            // message and not yet its key; neither loses anything by it.)
+            let is_wrong =
+                |finding: &&Finding| !matches!(finding.kind, FindingKind::OrphanTemporary | FindingKind::KeyLeft);
             if let Some(finding) = findings.iter().find(is_wrong)
                 && nothing_befell
             {
@@ -124,6 +126,7 @@ impl Actor {
                     world.tell(Some(self.pid), || format!("{id} is drained from {name}"));
                     let now_ms = world.disk.now_ms;
                     let drained = world.ledger.drain(&body, name, now_ms).and_then(|number| {
+                        world.ledger.entries[number].id.get_or_insert(id);
                         world.check_facts(number, &delivery)?;
                         // This claim is one more.
                         world.check_limit(name, number, delivery.deliveries)

@@ -390,7 +390,7 @@ impl World {
         process.waits_for = None;
         let commands_live = !process.inherited.is_empty();
         self.close_all(pid);
-        self.ledger.died(pid, commands_live);
+        self.ledger.died(pid, commands_live, self.disk.now_ms);
     }
 
     pub fn kill_all(&mut self) {
@@ -404,7 +404,7 @@ impl World {
     pub fn end_commands(&mut self) {
         self.locks.clear();
         self.open.clear();
-        self.ledger.all_died();
+        self.ledger.all_died(self.disk.now_ms);
     }
 
     pub fn cut_power(&mut self) {

@@ -93,6 +93,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         to.make_parents(target)?;
         let moved = self.transfer(name, path, target, durability)? == Moved::Yes;
         if moved {
+            self.leave_key(name, target, durability);
             to.ring(1);
         }
         Ok(moved)

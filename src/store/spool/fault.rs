@@ -45,11 +45,17 @@ pub enum Fault {
     CountNotRaised,
     /// A message's bytes are not checked before they are handed over.
     NotChecked,
+    /// The entry of a unique key is made after its message was published.
+    UniqueAfterPublish,
+    /// The entry of a unique key is not synced before its message is complete.
+    UniqueNotSynced,
+    /// Who puts with a unique key does not take its lock.
+    UniqueUnlocked,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -69,5 +75,8 @@ impl Fault {
         Self::CounterGoesBack,
         Self::CountNotRaised,
         Self::NotChecked,
+        Self::UniqueAfterPublish,
+        Self::UniqueNotSynced,
+        Self::UniqueUnlocked,
     ];
 }

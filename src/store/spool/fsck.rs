@@ -344,14 +344,16 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 let wanted = mode & 0o666;
                 let what = format!("has mode {:04o}, and the group of the spool has to lock it", status.mode);
                 let finding = Finding::new(FindingKind::WrongMode, &path, None, what, format!("set mode {wanted:04o}"));
-                self.mend_rights(finding, status, |file| file.set_mode(wanted).at("set the mode of", &path));
+                self.mend_rights(finding, status, 1, |file| file.set_mode(wanted).at("set the mode of", &path));
             }
             if !is_shared && status.owner == ROOT && of_spool.owner != ROOT {
                 let (owner, group) = (of_spool.owner, of_spool.group);
                 let what = format!("belongs to user {ROOT}, and the spool to user {owner}");
                 let remedy = format!("give it to {owner}:{group}");
                 let finding = Finding::new(FindingKind::WrongOwner, &path, None, what, remedy);
-                self.mend_rights(finding, status, |file| file.set_owner(owner, group).at("change the owner of", &path));
+                self.mend_rights(finding, status, 1, |file| {
+                    file.set_owner(owner, group).at("change the owner of", &path)
+                });
             }
         }
     }

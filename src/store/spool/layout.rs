@@ -13,17 +13,23 @@
 //!   claimed/UNTIL/NAME           timed claims
 //!   claimed/held/NAME            held claims
 //!   corrupt/NAME, NAME.why       set aside
+//!   unique/HH/HASH.ID[.UNTIL]    unique keys: second names of message files; a window's outlives it
 //! ```
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
 
 use super::fs::Kind;
 use crate::domain::lifecycle::State;
-use crate::domain::{ClaimPlace, MessageId, MessageName, Priority, Seq, UnixSeconds};
+use crate::domain::{ClaimPlace, Invalid, MessageId, MessageName, Priority, Seq, UnixSeconds};
 
 /// How many sequence numbers share a leaf directory.
 pub(crate) const LEAF_LEN: u64 = 256;
+
+/// How many directories share the unique keys; each is the lock for its own.
+pub(crate) const SHARDS: u64 = 256;
 
 /// How many spare directories a queue keeps.
 pub(crate) const SPARES: usize = 4;
@@ -46,6 +52,7 @@ pub(crate) const DROPPING_PREFIX: &str = ".dropped-";
 
 /// The directory of temporaries.
 pub(crate) const TMP: &str = "tmp";
+const UNIQUE: &str = "unique";
 const HELD: &str = "held";
 const WHY: &str = ".why";
 
@@ -116,6 +123,25 @@ impl Layout {
         self.dir.join("spare")
     }
 
+    pub(crate) fn unique(&self) -> PathBuf {
+        self.dir.join(UNIQUE)
+    }
+
+    /// The directory of a key's entries.
+    pub(crate) fn shard(&self, hash: KeyHash) -> PathBuf {
+        self.shard_at(hash.shard())
+    }
+
+    /// One of the directories of entries, by its number modulo [`SHARDS`].
+    pub(crate) fn shard_at(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{UNIQUE}/{:02x}", number % SHARDS))
+    }
+
+    /// Where an entry lies.
+    pub(crate) fn entry(&self, entry: &EntryName) -> PathBuf {
+        self.shard(entry.hash).join(entry.to_string())
+    }
+
     pub(crate) fn spare(&self, number: usize) -> PathBuf {
         self.dir.join(format!("spare/{number}"))
     }
@@ -151,6 +177,50 @@ impl Layout {
     }
 }
 
+/// The hash of a unique key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeyHash(pub(crate) u128);
+
+impl KeyHash {
+    fn shard(self) -> u64 {
+        u64::try_from(self.0 >> 120).unwrap_or(0)
+    }
+}
+
+/// The name of an entry of a unique key: `HASH.ID`, or `HASH.ID.UNTIL` for a window; HASH in 32 hexadecimal digits, the
+/// first two of which are its directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EntryName {
+    pub(crate) hash: KeyHash,
+    pub(crate) id: MessageId,
+    pub(crate) until: Option<UnixSeconds>,
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}.{}", self.hash.0, self.id)?;
+        self.until.map_or(Ok(()), |until| write!(f, ".{}", until.0))
+    }
+}
+
+impl FromStr for EntryName {
+    type Err = Invalid;
+
+    fn from_str(name: &str) -> Result<Self, Invalid> {
+        let parse = || {
+            let (hash, rest) = name.split_once('.')?;
+            let (id, until) = match rest.split_once('.') {
+                Some((id, until)) => (id, Some(parse_second(until)?)),
+                None => (rest, None),
+            };
+            let well_formed = hash.len() == 32 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+            let hash = u128::from_str_radix(hash, 16).ok().filter(|_| well_formed)?;
+            Some(Self { hash: KeyHash(hash), id: id.parse().ok()?, until })
+        };
+        parse().ok_or_else(|| Invalid::new(name, "the name of a unique key's entry"))
+    }
+}
+
 /// The state of a claim made in `place`.
 pub(crate) fn state_of_claim(place: ClaimPlace) -> State {
     match place {
@@ -172,6 +242,8 @@ pub(crate) enum Place {
     Quarantined,
     /// Why something was set aside.
     Reason,
+    /// The entry of a unique key.
+    Entry,
     /// Not ours.
     Stray,
 }
@@ -182,13 +254,18 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
     match (parts.as_slice(), kind) {
         (["policy.json" | "state" | "lock" | "sweep"], Kind::File)
         | (["wake"], Kind::Other)
-        | (["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare"] | ["claimed", HELD], Kind::Dir) => {
+        | (["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | UNIQUE] | ["claimed", HELD], Kind::Dir) => {
             Place::Structure
         }
         (["tmp", id], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Temporary,
         // Inside a batch: it is counted as one.
         (["tmp", id, ..], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Structure,
         (["spare", number], Kind::Dir) if number.parse::<usize>().is_ok_and(|n| n < SPARES) => Place::Structure,
+        ([UNIQUE, shard], Kind::Dir) if parse_hex(shard, 2).is_some() => Place::Structure,
+        // In another directory than its own nobody would find it.
+        ([UNIQUE, shard, name], Kind::File) if name.starts_with(shard) && name.parse::<EntryName>().is_ok() => {
+            Place::Entry
+        }
         (["ready", rest @ ..], _) => classify_ready(rest, kind),
         (["delayed" | "claimed", second], Kind::Dir) if parse_second(second).is_some() => Place::Structure,
         (["delayed", due, name], Kind::File) => match parse_second(due) {
@@ -304,6 +381,15 @@ mod tests {
         for dir in layout.fixed_dirs() {
             assert_eq!(classify(dir.strip_prefix("q").unwrap(), Kind::Dir), Place::Structure);
         }
+        for until in [None, Some(UnixSeconds(9))] {
+            let entry = EntryName { hash: KeyHash(0xab << 120 | 7), id: name(1).id, until };
+            let path = layout.entry(&entry);
+            let inside = path.strip_prefix("q").unwrap();
+            assert!(inside.starts_with("unique/ab"), "{}", inside.display());
+            assert_eq!(classify(inside, Kind::File), Place::Entry);
+            assert_eq!(classify(inside.parent().unwrap(), Kind::Dir), Place::Structure);
+            assert_eq!(inside.file_name().unwrap().to_str().unwrap().parse(), Ok(entry));
+        }
         let (path, why) = layout.quarantine(&name(1));
         assert_eq!(classify(path.strip_prefix("q").unwrap(), Kind::File), Place::Quarantined);
         assert_eq!(classify(why.strip_prefix("q").unwrap(), Kind::File), Place::Reason);
@@ -335,6 +421,15 @@ mod tests {
             ("corrupt/notes.why", Kind::File),
         ] {
             assert_eq!(classify(Path::new(path), kind), Place::Stray, "{path}");
+        }
+        let (hash, id) = ("0f".repeat(16), name(7).id);
+        for entry in ["unique/0f/x", "unique/0F", "unique/0f/0.1"].map(str::to_owned).into_iter().chain([
+            format!("unique/10/{hash}.{id}"),
+            format!("unique/0f/{hash}.{id}.07"),
+            format!("unique/0f/{hash}.{id}.7.7"),
+            format!("unique/0f/+{}.{id}", &hash[1..]),
+        ]) {
+            assert_eq!(classify(Path::new(&entry), Kind::File), Place::Stray, "{entry}");
         }
         let elsewhere = format!("ready/5/000000000001/00/{good}");
         assert_eq!(classify(Path::new(&elsewhere), Kind::File), Place::Stray);

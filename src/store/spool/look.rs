@@ -113,6 +113,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             reply_to: None,
             due: None,
             expires_at: None,
+            unique: None,
+            unique_until: None,
         });
         Some(Listed { message, state, deliveries: name.deliveries })
     }
@@ -137,7 +139,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     Place::Temporary => stat.temporaries += 1,
                     Place::Quarantined => stat.corrupt += 1,
                     Place::Stray => stat.count_stray(path.to_owned()),
-                    Place::Structure | Place::Reason => {}
+                    Place::Structure | Place::Reason | Place::Entry => {}
                 }
             })
             .at("read", dir)?;

@@ -27,11 +27,12 @@ use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs, Status};
 use self::layout::Layout;
 use self::moves::SharedMoves;
 use super::{
-    At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Listed, Peeked, Result, Stat, Store, Watch, Which,
+    At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Listed, Peeked, Result, Stat, Store, UniquePut, Watch,
+    Which,
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    Clock, Durability, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, UnixMillis, UnixSeconds,
+    Clock, Durability, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, Unique, UnixMillis, UnixSeconds,
 };
 
 mod batch;
@@ -53,6 +54,7 @@ mod record;
 mod sequence;
 mod sweep;
 mod temporaries;
+mod unique;
 
 /// How a put becomes durable; which of the two is right is the file system's to say ([`Fs::names`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -522,6 +524,16 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
 
     fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn io::Read) -> Result<MessageId> {
         self.on(queue, |queue| queue.put(new, body))
+    }
+
+    fn put_unique(
+        &self,
+        queue: &QueueName,
+        new: &NewMessage,
+        unique: &Unique,
+        body: &mut dyn io::Read,
+    ) -> Result<UniquePut> {
+        self.on(queue, |queue| queue.put_unique(new, unique, body))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {

@@ -65,6 +65,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::Gone),
             other => other.at("read", from)?,
         };
+        let Some(status) = self.without_entry(name.id, from, status)? else { return Ok(Moved::Gone) };
         if status.links > 1 {
             self.remove_other_names(name, from, status)?;
         }
@@ -224,10 +225,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// have made them who did not come to sync them yet, or never will. What was not changed for a minute has been
     /// written back (Linux does so after half of one).
     pub(super) fn sync_into(&self, dir: &Path) -> Result<()> {
+        self.sync_from(&self.fixed_dir_of(dir), dir)
+    }
+
+    /// As [`Self::sync_into`], from the directory `top` on downwards.
+    pub(super) fn sync_from(&self, top: &Path, dir: &Path) -> Result<()> {
         const RECENT_MS: u64 = 60_000;
-        let fixed = self.fixed_dir_of(dir);
         let on_the_way = if self.commits(Fault::NoParentSync) { 0 } else { usize::MAX };
-        for above in dir.ancestors().skip(1).take(on_the_way).take_while(|above| above.starts_with(&fixed)) {
+        for above in dir.ancestors().skip(1).take(on_the_way).take_while(|above| above.starts_with(top)) {
             let changed = self.fs().status(above).map(|status| status.modified.0);
             if changed.map_or(true, |changed| changed.abs_diff(self.now().0) < RECENT_MS) {
                 self.sync_upward(above)?;
@@ -287,6 +292,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let (path, reason) = self.layout.quarantine(&name_there);
             match self.transfer(name, from, &path, durability) {
                 Ok(Moved::Yes) => {
+                    self.leave_key(name, &path, durability);
                     // The reason is a courtesy: without it the message is set aside all the same.
                     if let Ok(file) = self.create_file(&reason) {
                         let _ = file.write_all_at(format!("{why}\n").as_bytes(), 0);
@@ -377,31 +383,51 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     ) -> Result<Option<F::File>> {
         if durability == Durability::None
             || self.spool.names() != Names::Whole
-            || self.status_if_doubled(path)?.is_none()
+            || self.status_if_doubled(name, path)?.is_none()
         {
             return Ok(None);
         }
         let lock = self.lock_moves()?;
-        if let Some(status) = self.status_if_doubled(path)? {
+        if let Some(status) = self.status_if_doubled(name, path)? {
             self.remove_other_names(name, path, status)?;
         }
         Ok(lock)
     }
 
-    /// What is known of a file that has more than one name; nothing if it has one, or is not there. An error is no answer:
-    /// a name that is overlooked would bring a deleted message back.
-    fn status_if_doubled(&self, path: &Path) -> Result<Option<Status>> {
+    /// What is known of a file that has more than one name, that of its unique key's entry not counted; nothing if it has
+    /// one, or is not there. An error is no answer: a name that is overlooked would bring a deleted message back.
+    fn status_if_doubled(&self, name: &MessageName, path: &Path) -> Result<Option<Status>> {
         match self.fs().status(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            other => Ok(Some(other.at("read", path)?).filter(|status| status.links > 1)),
+            other => {
+                let status = self.without_entry(name.id, path, other.at("read", path)?)?;
+                Ok(status.filter(|status| status.links > 1))
+            }
         }
     }
 
-    /// Removes a message's file for good, but for the sync of its directory. `false` if it is not there.
+    /// Removes a message's file for good, but for the sync of its directory, and frees its unique key. `false` if it is
+    /// not there.
     pub(super) fn remove(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
+        let status = match self.fs().status(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.at("read", path)?,
+        };
+        let entry = self.entry_at(name.id, path, status)?;
+        if let Some(entry) = &entry {
+            self.keep_window(entry, durability)?;
+        }
+        let removed = self.remove_names(name, path, durability)?;
+        if let Some(entry) = entry.filter(|_| removed) {
+            self.free_key(&entry);
+        }
+        Ok(removed)
+    }
+
+    fn remove_names(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
         if self.is_classical(durability) {
             let _lock = self.lock_moves()?;
-            if let Some(status) = self.status_if_doubled(path)? {
+            if let Some(status) = self.status_if_doubled(name, path)? {
                 self.remove_other_names(name, path, status)?;
             }
             return self.unlink(path);

@@ -27,10 +27,10 @@ use crate::store::{At, Error, Message, Result};
 const CHUNK: usize = 128 * 1024;
 
 /// A file in `tmp/` that goes away unless it is published.
-struct Temporary<'a, F: Fs> {
+pub(super) struct Temporary<'a, F: Fs> {
     fs: &'a F,
-    path: PathBuf,
-    file: F::File,
+    pub(super) path: PathBuf,
+    pub(super) file: F::File,
     may_be_moved: bool,
     is_published: bool,
 }
@@ -54,28 +54,48 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let (message, state) = self.describe(new, &policy, now);
         let draft = Draft::new(&message)?;
 
-        let path = self.layout.temporary(message.id);
-        let file = self.create_temporary(&path)?;
-        let mut temporary = Temporary { fs: self.fs(), path, file, may_be_moved: false, is_published: false };
+        let mut temporary = self.begin_temporary(message.id)?;
         write_record(&temporary.file, &temporary.path, draft, body)?;
-        if durability == Durability::Full && !self.commits(Fault::PublishBeforeSync) {
-            self.sync_temporary(&temporary)?;
-        }
+        self.publish_temporary(&mut temporary, &message, state, durability)?;
+        // The lock first: a receiver that is woken while it is held would take the message for somebody's.
+        drop(temporary);
+        self.after_put(state, &policy);
+        Ok(message.id)
+    }
 
+    pub(super) fn begin_temporary(&self, id: MessageId) -> Result<Temporary<'_, F>> {
+        let path = self.layout.temporary(id);
+        let file = self.create_temporary(&path)?;
+        Ok(Temporary { fs: self.fs(), path, file, may_be_moved: false, is_published: false })
+    }
+
+    /// Makes a complete temporary durable and gives it its place, which is returned.
+    pub(super) fn publish_temporary(
+        &self,
+        temporary: &mut Temporary<'_, F>,
+        message: &Message,
+        state: State,
+        durability: Durability,
+    ) -> Result<PathBuf> {
+        if durability == Durability::Full && !self.commits(Fault::PublishBeforeSync) {
+            self.sync_temporary(temporary)?;
+        }
         temporary.may_be_moved = true;
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
         self.publish(&temporary.path, &name, state, durability)?;
         if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
-            self.sync_temporary(&temporary)?;
+            self.sync_temporary(temporary)?;
         }
         temporary.is_published = true;
-        // The lock first: a receiver that is woken while it is held would take the message for somebody's.
-        drop(temporary);
+        Ok(self.layout.path(state, &name))
+    }
+
+    /// Wakes a receiver, and sweeps in passing.
+    pub(super) fn after_put(&self, state: State, policy: &Policy) {
         if state == State::Ready {
             self.ring(1);
         }
-        self.sweep_in_passing(Thoroughness::Little, &policy);
-        Ok(message.id)
+        self.sweep_in_passing(Thoroughness::Little, policy);
     }
 
     /// The durability point, where renames are whole; elsewhere half of it.
@@ -111,6 +131,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             reply_to: new.reply_to.clone(),
             due: if let State::Delayed { due } = state { Some(due) } else { None },
             expires_at: new.ttl.map(|ttl| now.plus(ttl)),
+            unique: None,
+            unique_until: None,
         };
         (message, state)
     }
@@ -161,27 +183,52 @@ pub(super) fn write_record<H: FileHandle>(file: &H, path: &Path, draft: Draft, b
     let header_len = draft.len();
     let mut chunk = vec![0; header_len + CHUNK];
     let got = read_full(body, &mut chunk[header_len..]).map_err(Error::Body)?;
-    let mut crc = crc32c::crc32c(&chunk[header_len..header_len + got]);
     if got < CHUNK {
         // All of it is here: one write.
         chunk.truncate(header_len + got);
-        let header = draft.finish(got as u64, crc);
+        let header = draft.finish(got as u64, crc32c::crc32c(&chunk[header_len..]));
         chunk[..header_len].copy_from_slice(&header);
         return file.write_all_at(&chunk, 0).at("write", path);
     }
-    // The room for the header stays a run of zeros until the body is whole: nothing that could be taken for one.
-    let mut len_bytes = got as u64;
-    file.write_all_at(&chunk[header_len..], header_len as u64).at("write", path)?;
+    let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body)?;
+    file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", path)
+}
+
+/// Writes the body behind the room for its header, and returns its length in bytes and its CRC-32C.
+pub(super) fn write_body<H: FileHandle>(
+    file: &H,
+    path: &Path,
+    header_len: usize,
+    body: &mut dyn Read,
+) -> Result<(u64, u32)> {
+    let mut chunk = vec![0; header_len + CHUNK];
+    let got = read_full(body, &mut chunk[header_len..]).map_err(Error::Body)?;
+    chunk.truncate(header_len + got);
+    write_rest(file, path, header_len, chunk, body)
+}
+
+/// Writes a body whose beginning stands in `chunk` behind the room for the header, which stays a run of zeros until the
+/// body is whole: nothing that could be taken for one.
+fn write_rest<H: FileHandle>(
+    file: &H,
+    path: &Path,
+    header_len: usize,
+    mut chunk: Vec<u8>,
+    body: &mut dyn Read,
+) -> Result<(u64, u32)> {
+    let mut crc = crc32c::crc32c(&chunk[header_len..]);
+    let mut written = chunk.len() as u64;
+    file.write_all_at(&chunk, 0).at("write", path)?;
+    chunk.resize(CHUNK, 0);
     loop {
-        let got = read_full(body, &mut chunk[..CHUNK]).map_err(Error::Body)?;
+        let got = read_full(body, &mut chunk).map_err(Error::Body)?;
         if got == 0 {
-            break;
+            return Ok((written - header_len as u64, crc));
         }
         crc = crc32c::crc32c_append(crc, &chunk[..got]);
-        file.write_all_at(&chunk[..got], header_len as u64 + len_bytes).at("write", path)?;
-        len_bytes += got as u64;
+        file.write_all_at(&chunk[..got], written).at("write", path)?;
+        written += got as u64;
     }
-    file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", path)
 }
 
 /// Fills `buffer` as far as the source goes; less than all of it means that the source has ended.

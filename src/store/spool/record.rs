@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fs::FileHandle;
 use super::layout::parse_hex;
-use crate::domain::{Attributes, MediaType, MessageId, Priority, QueueName, UnixMillis, UnixSeconds};
+use crate::domain::{Attributes, MediaType, MessageId, Priority, QueueName, UniqueKey, UnixMillis, UnixSeconds};
 use crate::store::{Body, Error, Failure, Message};
 
 /// The longest header that is written or read.
@@ -58,6 +58,10 @@ struct Rest<'a> {
     attrs: &'a Attributes,
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a QueueName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique: Option<&'a UniqueKey>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_until: Option<u64>,
 }
 
 /// The whole header, as it is read. Members that this version does not know are passed over.
@@ -77,6 +81,8 @@ struct Header {
     #[serde(default)]
     attrs: Attributes,
     reply_to: Option<QueueName>,
+    unique: Option<UniqueKey>,
+    unique_until: Option<u64>,
 }
 
 /// A header whose length and checksum are still to be filled in.
@@ -97,6 +103,8 @@ impl Draft {
             media_type: message.media_type.as_ref(),
             attrs: &message.attributes,
             reply_to: message.reply_to.as_ref(),
+            unique: message.unique.as_ref(),
+            unique_until: message.unique_until.map(|until| until.0),
         };
         let mut bytes = Vec::with_capacity(256);
         bytes.extend_from_slice(PREFIX);
@@ -259,6 +267,8 @@ fn parse_header(line: &[u8]) -> Result<(Message, u32), ReadError> {
         reply_to: header.reply_to,
         due: header.due.map(UnixSeconds),
         expires_at: header.expires_at,
+        unique: header.unique,
+        unique_until: header.unique_until.map(UnixSeconds),
     };
     Ok((message, crc))
 }
@@ -344,6 +354,8 @@ mod tests {
             reply_to: None,
             due: None,
             expires_at: None,
+            unique: None,
+            unique_until: None,
         };
         let good = Draft::new(&message).unwrap().finish(0, 0);
         let (_, crc) = parse_header(&good).unwrap();

@@ -96,7 +96,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Sweeps now. What fails is noted, and is no reason to leave the rest where it is.
     pub(super) fn sweep(&self, thoroughness: Thoroughness, policy: &Policy) -> Swept {
         let mut swept = Swept { left: thoroughness.most_moves(), ..Swept::default() };
-        let parts = [Self::sweep_claimed, Self::sweep_delayed, Self::sweep_held, Self::sweep_temporaries];
+        let parts =
+            [Self::sweep_claimed, Self::sweep_delayed, Self::sweep_held, Self::sweep_temporaries, Self::sweep_keys];
         for part in parts {
             let done = part(self, policy, &mut swept);
             swept.note(done);
@@ -226,6 +227,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let name_there = MessageName { seq: dead.take_seq()?, ..*name };
             let target = dead.layout.path(State::Ready, &name_there);
             if self.transfer(name, path, &target, policy.durability)? == Moved::Yes {
+                self.leave_key(name, &target, policy.durability);
                 dead.ring(1);
             }
             Ok(())

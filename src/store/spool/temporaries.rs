@@ -52,7 +52,7 @@ enum Found<H> {
     /// to be removed.
     Incomplete(Arc<H>),
     /// A message. Locked.
-    Complete(Message, Arc<H>),
+    Complete(Box<Message>, Arc<H>),
 }
 
 /// How often a sweeper may take a temporary for an orphan's before it is locked.
@@ -115,6 +115,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for temporary in found {
             let Ok(status) = self.fs().status(&temporary.path) else { continue };
             if status.links > 1 && temporary.kind == Kind::File {
+                // (Looked for first, lest a look at all names is paid for while somebody puts with a unique key.)
+                if self.has_writer(&temporary.path) {
+                    continue;
+                }
                 match self.was_published(&temporary) {
                     Ok(false) => {}
                     // It is not known whether it is a message: it waits until it is.
@@ -147,11 +151,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
+    /// Whether somebody has the lock of a temporary.
+    fn has_writer(&self, path: &Path) -> bool {
+        self.fs().open(path, Access::Read).is_ok_and(|file| !file.try_lock().unwrap_or(true))
+    }
+
     /// Whether the temporary has its place already: where a power cut can leave both names of a rename. Then its name
     /// in `tmp/` is removed.
     fn was_published(&self, temporary: &Temporary) -> Result<bool> {
         let _lock = self.lock_moves()?;
         let Ok(status) = self.fs().status(&temporary.path) else { return Ok(true) };
+        let Some(status) = self.without_entry(temporary.id, &temporary.path, status)? else { return Ok(true) };
+        if status.links < 2 {
+            return Ok(false);
+        }
         let others = self.other_names(temporary.id, &[], &temporary.path, status)?;
         // Somebody outside may have a link to it, or a person may have given it a name that no receiver finds.
         if !others.iter().any(|other| id_in(other) == Some(temporary.id)) {
@@ -218,12 +231,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         for temporary in self.temporaries(usize::MAX)? {
             // One that has another name as well was published, and is left to the sweep, which has the lock for that.
-            let is_single = || self.fs().status(&temporary.path).is_ok_and(|status| status.links == 1);
+            let is_single = || {
+                let status = self.fs().status(&temporary.path).ok();
+                let counted =
+                    status.and_then(|status| self.without_entry(temporary.id, &temporary.path, status).ok()?);
+                counted.is_some_and(|status| status.links == 1)
+            };
             if temporary.kind == Kind::File
                 && is_single()
                 && let Found::Complete(message, file) = self.examine(&temporary)
             {
-                found.push(Orphan { temporary, message, file });
+                found.push(Orphan { temporary, message: *message, file });
             }
         }
         Ok(found)
@@ -260,10 +278,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if self.commits(Fault::PublishIncomplete)
             && let Ok(opened) = opened
         {
-            return Found::Complete(opened.message, file);
+            return Found::Complete(Box::new(opened.message), file);
         }
         match opened.and_then(Opened::check) {
-            Ok((message, ..)) if message.id == temporary.id => Found::Complete(message, file),
+            Ok((message, ..)) if message.id == temporary.id => Found::Complete(Box::new(message), file),
             Ok(_) | Err(ReadError::Damaged(_)) => Found::Incomplete(file),
             Err(ReadError::Io(_)) => Found::NotOurs,
         }

@@ -46,6 +46,8 @@ pub enum FindingKind {
     Counter,
     /// Two messages of one priority have the same sequence number.
     SameNumber,
+    /// The entry of a unique key whose message is gone.
+    KeyLeft,
     /// The policy cannot be read as one.
     Policy,
 }

@@ -10,7 +10,7 @@ use super::super::layout::{Place, classify, parse_name};
 use super::super::moves::Moved;
 use super::super::record::{Opened, ReadError};
 use super::super::temporaries::is_orphan;
-use super::parts::QueueCheck;
+use super::parts::{MAKING, QueueCheck};
 use super::{Check, FindingKind, NOT_OURS, is_gone, is_queue_name, stray_words};
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, MessageId, MessageName};
@@ -34,6 +34,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
     pub(super) fn look_at_tree(&mut self, at: &mut QueueCheck<'_, F, C>) {
         let dir = at.queue.layout.dir().to_owned();
         self.look_into(at, &dir, 0);
+        self.look_at_keys_left(at);
     }
 
     fn look_into(&mut self, at: &mut QueueCheck<'_, F, C>, dir: &Path, depth: usize) {
@@ -86,11 +87,35 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 self.summary.set_aside += 1;
                 self.look_at_rights(at, path, status);
             }
+            Place::Entry => {
+                // With the message, if that is there.
+                if status.links == 1 {
+                    self.look_at_rights(at, path, status);
+                }
+                if at.queue.is_left_over(path) {
+                    at.keys_left.push(path.to_owned());
+                }
+            }
             Place::Structure | Place::Temporary | Place::Reason => self.look_at_rights(at, path, status),
             Place::Stray if is_part => {}
             Place::Stray => self.look_at_stray(at, path, status, depth),
         }
         None
+    }
+
+    /// Entries of unique keys that are the last names of their files: the messages are gone, and not only just now.
+    fn look_at_keys_left(&mut self, at: &mut QueueCheck<'_, F, C>) {
+        let left = std::mem::take(&mut at.keys_left);
+        if !left.is_empty() {
+            std::thread::sleep(MAKING);
+        }
+        for path in left.into_iter().filter(|path| at.queue.is_left_over(path)) {
+            let what = "is the entry of a unique key whose message is gone";
+            self.mend(at.finding(FindingKind::KeyLeft, &path, what, "remove it"), |check| {
+                at.queue.forget_unless_doubled(&path);
+                is_gone(&check.spool.fs, &path, "it cannot be removed")
+            });
+        }
     }
 
     /// Reads a file as the message `id`; nothing if it has gone.
@@ -222,6 +247,11 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         if !self.is_same(path, status) {
             return;
         }
+        let status = match at.queue.without_entry(message.id, path, status) {
+            Ok(Some(status)) => status,
+            Ok(None) => return,
+            Err(_) => status,
+        };
         if status.links > 1 && self.is_second_name(at, path, status, message.id) {
             return;
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::super::fs::{Access, FileHandle, Fs, Kind, Status, is_a_link};
+use super::super::moves::id_in;
 use super::super::{Heir, Modes, PRIVATE, Queue};
 use super::{Check, Finding, FindingKind};
 use crate::domain::{Clock, Policy, UnixMillis, UnixSeconds};
@@ -13,8 +14,9 @@ use crate::store::{At, Error, Result};
 /// Clocks of one machine may differ by so much before it is told.
 const CLOCK_SLACK_MS: u64 = 60_000;
 
-/// How long a maker of a directory may take from making it to setting its mode.
-const MAKING: Duration = Duration::from_millis(20);
+/// How long a maker of a directory may take from making it to setting its mode, and who deletes a message from that to
+/// its key.
+pub(super) const MAKING: Duration = Duration::from_millis(20);
 
 /// What is to be done where a repair would write into a file that may be somebody else's, too.
 pub(super) const OWN_FILE: &str = "remove it, which has another name, and let a repair make one of its own";
@@ -28,13 +30,15 @@ pub(super) struct QueueCheck<'a, F: Fs, C: Clock> {
     status: Status,
     /// What lies furthest in the future, and when that is.
     ahead: Option<(PathBuf, UnixMillis)>,
+    /// Entries of unique keys whose messages seem to be gone.
+    pub(super) keys_left: Vec<PathBuf>,
 }
 
 impl<'a, F: Fs, C: Clock> QueueCheck<'a, F, C> {
     pub(super) fn new(queue: Queue<'a, F, C>, status: Status) -> Self {
         let policy = queue.policy().unwrap_or_default();
         let queue = Queue { heir: Some(Heir::of_dir(status)), ..queue };
-        Self { queue, policy, status, ahead: None }
+        Self { queue, policy, status, ahead: None, keys_left: Vec::new() }
     }
 
     pub(super) fn modes(&self) -> Modes {
@@ -116,7 +120,8 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
         let what = format!("has mode {:04o} in a queue of mode {:04o}", status.mode, modes.dir);
         let finding = at.finding(FindingKind::WrongMode, path, what, format!("set mode {wanted:04o}"));
-        self.mend_rights(finding, status, |file| file.set_mode(wanted).at("set the mode of", path));
+        let names = own_names(at, path, status);
+        self.mend_rights(finding, status, names, |file| file.set_mode(wanted).at("set the mode of", path));
     }
 
     fn look_at_owner(&mut self, at: &QueueCheck<'_, F, C>, path: &Path, status: Status) {
@@ -133,18 +138,23 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
         let remedy = format!("give it to {}:{}", wanted.0, wanted.1);
         let finding = at.finding(FindingKind::WrongOwner, path, what, remedy);
-        self.mend_rights(finding, status, |file| file.set_owner(wanted.0, wanted.1).at("change the owner of", path));
+        let names = own_names(at, path, status);
+        self.mend_rights(finding, status, names, |file| {
+            file.set_owner(wanted.0, wanted.1).at("change the owner of", path)
+        });
     }
 
     /// Lets `mend` change the owner or mode of what was examined, and of nothing else: not of what has its name by now,
-    /// and not of a file that has another name, which may be one outside the spool.
+    /// and not of a file that has more than its own `names`, of which one may be outside the spool.
     pub(super) fn mend_rights(
         &mut self,
         mut finding: Finding,
         examined: Status,
+        names: u64,
         mend: impl FnOnce(&F::File) -> Result<()>,
     ) {
-        if has_other_names(examined) {
+        let has_others = |status: Status| status.kind != Kind::Dir && status.links > names;
+        if has_others(examined) {
             finding.remedy += " by hand, if its other name is the spool's as well";
             return self.tell(finding);
         }
@@ -160,7 +170,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             if (status.device, status.inode, status.kind) != (examined.device, examined.inode, examined.kind) {
                 return Ok(false);
             }
-            if has_other_names(status) {
+            if has_others(status) {
                 let why = io::Error::other("it has got another name, which may be one outside the spool");
                 return Err(why).at("change", &path);
             }
@@ -343,6 +353,13 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
 fn set_rights<F: Fs, C: Clock>(at: &QueueCheck<'_, F, C>, file: &F::File, path: &Path, mode: u32) -> Result<()> {
     Heir::of_dir(at.status).inherits(file).at("give away", path)?;
     file.set_mode(mode).at("set the mode of", path)
+}
+
+/// How many names a file may have: that of a message that is the only one of its key has two.
+fn own_names<F: Fs, C: Clock>(at: &QueueCheck<'_, F, C>, path: &Path, status: Status) -> u64 {
+    let id = id_in(path).filter(|_| status.kind == Kind::File);
+    let has_entry = |id| at.queue.entry_at(id, path, status).is_ok_and(|entry| entry.is_some());
+    1 + u64::from(id.is_some_and(has_entry))
 }
 
 /// Whether a file has more than one name. (Of a directory the links are those of its subdirectories.)
