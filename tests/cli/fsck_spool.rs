@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 
 use crate::fsck::{flip_last, fsck, ready, renamed, set_mode, tree, whole, words};
-use crate::support::{Running, Spool, can_be_nobody, lines_of, mq_as_nobody, run, until};
+use crate::support::{Running, Spool, can_be_nobody, lines_of, mq_as_nobody, mq_program, run, until};
 
 fn told(word: &str, outcome: &str) -> Vec<(String, String)> {
     vec![(word.to_owned(), outcome.to_owned())]
@@ -220,6 +220,36 @@ fn i1_a_repair_that_is_killed_is_finished_by_the_next() {
         bodies.sort_unstable();
         assert_eq!(bodies, (0..300).filter(|n| n % 6 != 0).collect::<Vec<_>>());
     }
+}
+
+/// Who rolls forward passes over a temporary that is locked: a look has its lock for no longer than it takes to try it.
+#[test]
+fn i8_a_look_does_not_read_a_temporary_under_its_lock() {
+    let spool = whole();
+    let path = ready(&spool, 0);
+    let id = path.file_name().unwrap().to_str().unwrap().split('.').nth(2).unwrap().to_owned();
+    let temporary = spool.queue_dir("q").join("tmp").join(&id);
+    fs::rename(&path, &temporary).unwrap();
+    File::open(&temporary).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let mut command = spool.command("strace");
+    command.args(["-qq", "-y", "-o", "log", "-e", "trace=flock,read,pread64"]).arg(mq_program()).arg("fsck");
+    let Ok(output) = command.output() else {
+        return println!("skipped: needs strace");
+    };
+    if output.status.code() != Some(1) {
+        return println!("skipped: needs a system that allows ptrace");
+    }
+    let log = String::from_utf8(spool.read("log")).unwrap();
+    let of_it: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
+    let (mut is_locked, mut reads) = (false, 0);
+    for line in &of_it {
+        assert!(!is_locked || line.contains("LOCK_UN"), "something else under the lock: {of_it:#?}");
+        is_locked = line.contains("LOCK_EX");
+        reads += usize::from(line.contains("read"));
+    }
+    assert!(!is_locked && reads > 0, "{of_it:#?}");
+    assert_eq!(words(&fsck(&spool, &["--repair"], 0).0), told("orphan-temporary", "done"));
+    assert_eq!(spool.bodies("q"), ["two", "three", "one"]);
 }
 
 /// Claims that have ended, delayed messages that are due and held ones whose holders are gone are the sweep's, and

@@ -8,7 +8,7 @@
 //! - One repairer at a time: it has the lock of the spool's own directory. That of the format file it takes only for a
 //!   moment where queues are made or dropped, since a receiver may need it to make a dead-letter queue.
 //! - A look changes nothing. It takes locks only for a moment: of what looks like litter, to know whether its maker
-//!   lives, and of the moves in the classical order, to know that no mover is at work.
+//!   lives, and of the moves in the classical order, to know that no mover is at work. No message is read meanwhile, and nothing told.
 //! - A repair loses no message. It is a move, or the removal of what is proven dead, by the same means as the engine's
 //!   own, so it is safe among senders and receivers, keeps both durability orders, and can be killed at any point: what
 //!   is left is found again by the next one.
@@ -285,6 +285,8 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         });
         scanned.at("read", &spool.root)?;
         left.sort();
+        // Nobody waits while it is told.
+        let lock = self.repair.then_some(lock);
         for (path, what, remedy) in left {
             let finding = Finding::new(FindingKind::Leftover, &path, None, what, remedy);
             self.mend(finding, |_| {

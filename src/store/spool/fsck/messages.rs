@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::super::Order;
 use super::super::fs::{Access, FileHandle, Fs, Kind, Names, Status};
@@ -387,6 +388,24 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
     }
 
+    /// Whether a temporary has lost its writer. Its lock is had for a moment, and in the roll-forward order under that of
+    /// the counter: who rolls forward passes over what is locked, and it would come out behind what was put after it (I8).
+    fn is_left_behind(&self, at: &QueueCheck<'_, F, C>, path: &Path, file: &F::File) -> bool {
+        let queue = &at.queue;
+        if !queue.is_old(path) {
+            return false;
+        }
+        let counter = match self.spool.order() {
+            Order::RollForward => queue.fs().open(&queue.layout.state(), Access::Read).ok(),
+            Order::Classical => None,
+        };
+        // What cannot be locked is told with the parts.
+        let _ = counter.as_ref().map(FileHandle::lock);
+        let is_orphan = is_orphan(file);
+        let _ = file.unlock();
+        is_orphan
+    }
+
     fn look_at_temporary(&mut self, at: &QueueCheck<'_, F, C>, id: MessageId, path: &Path, kind: Kind) {
         let (fs, queue) = (&self.spool.fs, &at.queue);
         let opened = if kind == Kind::Dir { fs.open_dir(path) } else { fs.open(path, Access::Read) };
@@ -394,12 +413,12 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             Ok(file) => file,
             Err(error) => return self.unreadable(at, path, &error),
         };
-        if !queue.is_old(path) || !is_orphan(&file) {
+        if !self.is_left_behind(at, path, &file) {
             self.summary.temporaries += 1;
             return;
         }
-        if fs.status(path).is_err() {
-            return;
+        if let Err(error) = fs.status(path) {
+            return self.unreadable(at, path, &error);
         }
         let finding = |what: &str, remedy: &str| at.finding(FindingKind::OrphanTemporary, path, what, remedy);
         if kind == Kind::Dir {
@@ -410,7 +429,23 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 is_gone(fs, path, "it holds what cannot be removed")
             });
         }
-        let finding = match Opened::new(file).and_then(Opened::check) {
+        let file = Arc::new(file);
+        let read = Opened::<F::File>::new(Arc::clone(&file)).and_then(Opened::check);
+        // It was read without its lock: what was told of it may be half of what its writer, who was only slow, wrote.
+        let is_as_it_was = || -> io::Result<bool> {
+            let (here, there) = (file.status()?, fs.status(path)?);
+            Ok((here.device, here.inode) == (there.device, there.inode))
+        };
+        match is_as_it_was() {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return self.unreadable(at, path, &error),
+        }
+        if !self.is_left_behind(at, path, &file) {
+            self.summary.temporaries += 1;
+            return;
+        }
+        let finding = match read {
             Err(ReadError::Io(error)) => return self.unreadable(at, path, &error),
             Ok((message, ..)) if message.id == id && self.spool.order() == Order::RollForward => {
                 finding("is a whole message whose writer died before it had its place", "publish it")
