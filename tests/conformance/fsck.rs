@@ -199,6 +199,37 @@ fn i1_a_copy_in_another_queue_is_not_taken_for_a_second_name() {
     });
 }
 
+/// What `cp -al` makes of a spool. Where no move looks for other names, it does no harm.
+#[test]
+fn names_outside_the_spool_are_told_once_a_queue() {
+    in_both_orders(|f| {
+        let outside = scratch();
+        f.open().create_queue(&name("p"), &Policy::default(), None).unwrap();
+        for body in ["a", "b", "c"] {
+            f.put("q", body);
+        }
+        f.put("p", "p");
+        for (at, path) in f.files("q/ready").iter().skip(1).enumerate() {
+            std::fs::hard_link(path, outside.path().join(at.to_string())).unwrap();
+        }
+        // All of its names are in the spool.
+        std::fs::hard_link(f.files("p/ready").remove(0), f.dir.path().join("p/notes")).unwrap();
+        for repair in [false, true] {
+            let (found, _) = f.fsck(repair);
+            let told: Vec<_> = found.iter().filter(|finding| finding.kind != FindingKind::Stray).collect();
+            if f.order == Order::RollForward {
+                assert_eq!(told.len(), 0, "{told:?}");
+                continue;
+            }
+            assert_eq!((told.len(), told[0].kind), (1, FindingKind::OutsideNames), "{told:?}");
+            assert_eq!((&told[0].path, &told[0].repair), (&f.files("q/ready")[1], &Repair::ByHand));
+            assert!(told[0].what.contains("1 of 2") && told[0].what.contains("1 more"), "{told:?}");
+        }
+        assert_eq!(f.drain("q"), ["a", "b", "c"]);
+        assert_eq!(outside.path().read_dir().unwrap().count(), 2, "what is outside stays");
+    });
+}
+
 /// A repair by root makes nothing that the queue's owner cannot use.
 #[test]
 fn i1_what_a_repair_makes_is_the_owners() {

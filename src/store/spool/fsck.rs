@@ -1,14 +1,15 @@
 //! fsck: says what is wrong with a spool and what would be done about it, and, when told to, does it.
 //!
 //! What each part owns: `finding`, what there is to say; `parts`, the building of a queue; `messages`, the
-//! files in it; `copies`, messages that are there twice; this file, the spool itself and how a finding is told.
+//! files in it; `copies`, messages that are there twice; `links`, names outside the spool; this file, the spool itself and how a finding is told.
 //!
 //! Invariants:
 //!
 //! - One repairer at a time: it has the lock of the spool's own directory. That of the format file it takes only for a
 //!   moment where queues are made or dropped, since a receiver may need it to make a dead-letter queue.
 //! - A look changes nothing. It takes locks only for a moment: of what looks like litter, to know whether its maker
-//!   lives, and of the moves in the classical order, to know that no mover is at work. No message is read meanwhile, and nothing told.
+//!   lives, and of the moves in the classical order, to know that no mover is at work. No message is read meanwhile, and
+//!   nothing told.
 //! - A repair loses no message. It is a move, or the removal of what is proven dead, by the same means as the engine's
 //!   own, so it is safe among senders and receivers, keeps both durability orders, and can be killed at any point: what
 //!   is left is found again by the next one.
@@ -33,6 +34,7 @@ use crate::store::{At, Error, Result};
 
 mod copies;
 mod finding;
+mod links;
 mod messages;
 mod parts;
 
@@ -72,7 +74,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             order: self.order(),
             names,
         };
-        let mut check = Check { spool: self, repair, each, summary, device: 0 };
+        let mut check = Check { spool: self, repair, each, summary, device: 0, has_linked: false };
         check.run(queues, waits)?;
         Ok(check.summary)
     }
@@ -109,6 +111,8 @@ struct Check<'a, 'e, F: Fs, C: Clock> {
     summary: Summary,
     /// The file system that the spool's own directory is in.
     device: u64,
+    /// Whether a message was met that has more than one name.
+    has_linked: bool,
 }
 
 impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
@@ -140,7 +144,8 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 Err(error) => return Err(error),
             }
         }
-        self.look_for_copies(&names)
+        self.look_for_copies(&names)?;
+        self.look_for_outside_names(&names)
     }
 
     /// The lock of those who repair. Where a directory cannot be locked, as on some file systems of the network, there may

@@ -26,6 +26,8 @@ pub enum FindingKind {
     Misplaced,
     /// One file that has two names as a message: its mover died half way.
     TwoNames,
+    /// A message that has names outside the spool, where they make it slow to move.
+    OutsideNames,
     /// Another file with the same message.
     Copy,
     /// Something that is not ours.

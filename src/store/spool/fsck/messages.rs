@@ -150,6 +150,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         path: &Path,
         status: Status,
     ) {
+        self.has_linked |= status.links > 1;
         self.look_at_rights(at, path, status);
         match self.verify(path, Some(name.id)) {
             None => {}
