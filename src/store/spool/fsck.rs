@@ -1,7 +1,8 @@
 //! fsck: says what is wrong with a spool and what would be done about it, and, when told to, does it.
 //!
 //! What each part owns: `finding`, what there is to say; `parts`, the building of a queue; `messages`, the
-//! files in it; `copies`, messages that are there twice; `links`, names outside the spool; this file, the spool itself and how a finding is told.
+//! files in it; `copies`, messages that are there twice; `links`, names outside the spool; this file, the spool
+//! itself and how a finding is told.
 //!
 //! Invariants:
 //!
