@@ -158,6 +158,21 @@ fn what_may_not_be_read_is_told_and_what_may_not_be_mended_fails() {
     mq_as_nobody(&spool, &["get", "q", "--delete"]).ok().wrote("a\n");
 }
 
+/// Whose group it is matters only where the group has rights.
+#[test]
+fn who_may_not_give_a_part_away_makes_it_all_the_same() {
+    if !can_be_nobody() {
+        return println!("skipped: needs root");
+    }
+    let spool = Spool::new();
+    spool.sh("mq create q && echo a | mq put q && rm spool/q/lock spool/q/wake && rmdir spool/q/spare/1").ok();
+    spool.sh("chown -R 65534:0 spool").ok();
+    let ran = mq_as_nobody(&spool, &["fsck", "--repair", "--json"]).ok().quiet();
+    assert_eq!(ran.jsons().pop().unwrap()["repaired"], 3, "{ran}");
+    mq_as_nobody(&spool, &["fsck"]).ok();
+    mq_as_nobody(&spool, &["get", "q", "--delete"]).ok().wrote("a\n");
+}
+
 #[test]
 fn a_part_in_another_file_system_is_told() {
     let spool = whole();

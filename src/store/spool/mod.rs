@@ -96,16 +96,21 @@ impl Heir {
         Self { owner: status.owner, group: status.group }
     }
 
-    /// Gives away what was just made. Only root may give it to another user; to the group, its owner may.
+    /// Gives away what was just made, as far as its maker may: only root can give it to another user, and its owner to a
+    /// group that he is in. Where more is needed, the next look tells of a wrong owner.
     fn inherits(self, file: &impl FileHandle) -> io::Result<()> {
+        // (What has no number in a container cannot be given to.)
+        let may_not =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput);
         let status = file.status()?;
         if (status.owner, status.group) == (self.owner, self.group) {
             return Ok(());
         }
         match file.set_owner(self.owner, self.group) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && status.owner != self.owner => {
-                if status.group == self.group { Ok(()) } else { file.set_owner(status.owner, self.group) }
-            }
+            Err(error) if may_not(&error) => match file.set_owner(status.owner, self.group) {
+                Err(error) if may_not(&error) => Ok(()),
+                other => other,
+            },
             other => other,
         }
     }
