@@ -5,10 +5,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mq::domain::{QueueName, Receipt, Visibility};
+use mq::domain::{NewMessage, QueueName, Receipt, Unique, Visibility};
 use mq::store::spool::fsck::{FindingKind, Repair};
 use mq::store::spool::{Order, Spool};
-use mq::store::{ClaimRequest, Notice, Store as _};
+use mq::store::{ClaimRequest, Notice, Store as _, UniquePut};
 
 use super::inject::Ran;
 use super::verbs::{Evidence, Promise, Verb};
@@ -59,6 +59,9 @@ pub(crate) fn judge(dir: &Path, verb: &Verb, world: &World, ran: &Ran, order: Or
         return after.wrong;
     }
     after.account();
+    if let Err(error) = after.next_of_the_key() {
+        after.wrong.push(format!("the next put with the key fails: {error}"));
+    }
     after.leftovers();
     after.wrong
 }
@@ -412,7 +415,9 @@ impl After<'_> {
                 self.bad("I4: the queue was dropped, and its messages are back");
             }
             Promise::Returns { label, file } => {
-                if !self.is_evident(label, Evidence::File(file)) {
+                // (One that cannot be read keeps no other, which is told.)
+                let is_passed_over = self.ran.stderr.contains("a message was passed over: ");
+                if !is_passed_over && !self.is_evident(label, Evidence::File(file)) {
                     self.bad("the command did not get the body");
                 }
                 let got = self.got.get(&self.message(label).id);
@@ -422,6 +427,31 @@ impl After<'_> {
             }
             _ => {}
         }
+    }
+
+    /// When the message of a unique key is gone the key is free, and who takes it leaves nothing of the one before.
+    fn next_of_the_key(&mut self) -> mq::store::Result<()> {
+        let Some(key) = self.verb.args.iter().position(|arg| arg == "--unique").map(|at| &self.verb.args[at + 1])
+        else {
+            return Ok(());
+        };
+        let (spool, queue) = (Spool::open(self.dir.join("spool"))?, self.verb.queues[0].parse().expect("a name"));
+        let unique = Unique { key: key.parse().expect("a key"), window: None };
+        for _ in 0..2 {
+            let put = spool.put_unique(&queue, &NewMessage::default(), &unique, &mut &b"next"[..])?;
+            if let UniquePut::Present(id) = put {
+                self.bad(format!("the key of a message that is gone is in force: {id}"));
+            }
+            let request = ClaimRequest { visibility: Visibility::Held, most: 9 };
+            let end = Instant::now() + Duration::from_secs(20);
+            // (A program that another thread starts this moment has its locks until it begins.)
+            while spool.stat(&queue)?.messages() > 0 && Instant::now() < end {
+                for delivery in spool.claim(&queue, &request)?.deliveries {
+                    spool.delete(&[delivery.receipt]).pop().expect("a result")?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// I7: nothing but the skeletons of the queues is left.
@@ -440,6 +470,8 @@ impl After<'_> {
                 ]
                 | [_, "claimed", "held"]
                 | [_, "spare", "0" | "1" | "2" | "3"] => true,
+                // The locks of unique keys stay.
+                [_, "unique"] | [_, "unique", _] => entry.file_type().is_dir(),
                 [queue] => entry.file_type().is_dir() && !queue.starts_with('.'),
                 // The tail of each priority stays.
                 [_, "ready", ..] => entry.file_type().is_dir(),

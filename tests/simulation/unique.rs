@@ -1,8 +1,8 @@
 //! Unique keys: what is done, and what the books say of it.
 //!
 //! Of two messages of one key, the second of which was begun when the put of the first had ended, in whatever way, and
-//! which was put and not found to be there, the first was gone for good: it may not come out of the queue any more. What
-//! was said to be there is as good as acknowledged.
+//! which was put and not found to be there, the first was gone for good: it may not come out of the queue any more. And
+//! whoever was first: there are never two of one key. What was said to be there is as good as acknowledged.
 
 use std::time::Duration;
 
@@ -122,8 +122,14 @@ impl Ledger {
         };
         for (first, one, key) in keyed().filter(|(_, one, _)| one.drained.is_some()) {
             // What is to be taken away has lost its key already, and so has what was moved.
-            if one.fate != Fate::Kept || one.was_moved {
+            let has_its_key = |entry: &Entry| entry.fate == Fate::Kept && !entry.was_moved;
+            if !has_its_key(one) {
                 continue;
+            }
+            if let Some((second, ..)) = keyed().find(|(second, other, its)| {
+                *its == key && *second != first && other.drained.is_some() && has_its_key(other)
+            }) {
+                return Err(format!("unique: messages {first} and {second} were there at once"));
             }
             let is_second = |other: &Entry| {
                 let is_of_the_key = other.key.is_some_and(|(its, _)| its == key);
