@@ -470,11 +470,9 @@ impl After<'_> {
                 ]
                 | [_, "claimed", "held"]
                 | [_, "spare", "0" | "1" | "2" | "3"] => true,
-                // The locks of unique keys stay.
-                [_, "unique"] | [_, "unique", _] => entry.file_type().is_dir(),
                 [queue] => entry.file_type().is_dir() && !queue.starts_with('.'),
-                // The tail of each priority stays.
-                [_, "ready", ..] => entry.file_type().is_dir(),
+                // The tail of each priority stays, and the locks of unique keys.
+                [_, "ready", ..] | [_, "unique"] | [_, "unique", _] => entry.file_type().is_dir(),
                 _ => false,
             };
             let is_damage = self.verb.world == Kind::Damaged

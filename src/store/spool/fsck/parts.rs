@@ -1,5 +1,6 @@
 //! The building of a queue: what it always has, whose it is and who may use it, its counter, its policy, its clock.
 
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -32,13 +33,15 @@ pub(super) struct QueueCheck<'a, F: Fs, C: Clock> {
     ahead: Option<(PathBuf, UnixMillis)>,
     /// Entries of unique keys whose messages seem to be gone.
     pub(super) keys_left: Vec<PathBuf>,
+    /// How often more to wait for makers of directories, who may be slow on a busy machine.
+    waits_left: Cell<u32>,
 }
 
 impl<'a, F: Fs, C: Clock> QueueCheck<'a, F, C> {
     pub(super) fn new(queue: Queue<'a, F, C>, status: Status) -> Self {
         let policy = queue.policy().unwrap_or_default();
         let queue = Queue { heir: Some(Heir::of_dir(status)), ..queue };
-        Self { queue, policy, status, ahead: None, keys_left: Vec::new() }
+        Self { queue, policy, status, ahead: None, keys_left: Vec::new(), waits_left: Cell::new(50) }
     }
 
     pub(super) fn modes(&self) -> Modes {
@@ -112,10 +115,17 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         let mut status = status;
         if status.kind == Kind::Dir && status.modified.0.abs_diff(at.queue.now().0) < 5_000 {
             // Made this moment, perhaps, by somebody who is about to set its mode.
-            std::thread::sleep(MAKING);
-            match at.queue.fs().status(path) {
-                Ok(again) if !is_mode(again, wanted) => status = again,
-                _ => return,
+            loop {
+                std::thread::sleep(MAKING);
+                match at.queue.fs().status(path) {
+                    Ok(again) if !is_mode(again, wanted) => status = again,
+                    _ => return,
+                }
+                let left = at.waits_left.get();
+                if left == 0 {
+                    break;
+                }
+                at.waits_left.set(left - 1);
             }
         }
         let what = format!("has mode {:04o} in a queue of mode {:04o}", status.mode, modes.dir);
