@@ -155,6 +155,15 @@ impl Engine {
         }
     }
 
+    fn put(&mut self, queue: &QueueName, new: &NewMessage, len: usize) -> Seen {
+        let body = body(self.ids.len(), len);
+        match self.store.put(queue, new, &mut body.as_slice()) {
+            Ok(id) => self.remember(id),
+            Err(error) => return Seen::Failed(kind(&error)),
+        }
+        Seen::Put(1, None)
+    }
+
     fn put_unique(&mut self, queue: &QueueName, unique: &Unique, new: &NewMessage) -> Seen {
         let body = body(self.ids.len(), 20);
         match self.store.put_unique(queue, new, unique, &mut body.as_slice()) {
@@ -172,12 +181,7 @@ impl Engine {
         match step {
             Step::Put(at, new, len) => {
                 self.look(*at);
-                let body = body(self.ids.len(), *len);
-                match self.store.put(&queue(*at), new, &mut body.as_slice()) {
-                    Ok(id) => self.remember(id),
-                    Err(error) => return Seen::Failed(kind(&error)),
-                }
-                Seen::Put(1, None)
+                self.put(&queue(*at), new, *len)
             }
             Step::PutUnique(at, key, window, new) => {
                 self.look(*at);

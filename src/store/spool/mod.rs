@@ -6,8 +6,9 @@
 //! - `layout`: which path means what; `record`: the bytes of a message file;
 //! - `moves`: how a name gets from one place to another so that a power cut cannot lose it;
 //! - `sequence`: the counter that orders a queue;
-//! - `queues`: how queues are made and dropped;
+//! - `queues`: how queues are made and dropped; `policy`: what one is told to do;
 //! - `temporaries`: what writers left who died before they had published it;
+//! - `unique`: the keys of which there is one message at a time;
 //! - `put`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
@@ -48,6 +49,7 @@ mod layout;
 mod lock;
 mod look;
 mod moves;
+mod policy;
 mod put;
 mod queues;
 mod record;
@@ -425,59 +427,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if self.modes.file & 0o066 != 0 {
             file.set_mode(self.modes.file).at("set the mode of", path)?;
         }
-        Ok(file)
-    }
-
-    fn policy(&self) -> Result<Policy> {
-        let path = self.layout.policy();
-        let file = match self.fs().open(&path, Access::Read) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Policy::default()),
-            Err(error) => return Err(error).at("open", &path),
-        };
-        let mut text = Vec::new();
-        file.take(1024 * 1024).read_to_end(&mut text).at("read", &path)?;
-        let policy: Policy = serde_json::from_slice(&text)
-            .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
-        policy.check_for(&self.name).map_err(|error| Error::PolicyFile { path, reason: error.to_string() })?;
-        Ok(policy)
-    }
-
-    /// Writes a policy beside the old one and puts it in its place, durably.
-    fn write_policy(&self, policy: &Policy) -> Result<()> {
-        let path = self.layout.policy();
-        let temporary = self.layout.temporary(self.spool.new_id(self.now()));
-        let mut text = serde_json::to_vec_pretty(policy)
-            .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
-        text.push(b'\n');
-        let mut file = self.create_temporary(&temporary)?;
-        let written = file.write_all(&text).at("write", &temporary).and_then(|()| {
-            file.sync().at("sync", &temporary)?;
-            self.fs().replace(&temporary, &path).at("write", &path)?;
-            self.fs().sync_dir(self.layout.dir()).at("sync", self.layout.dir())
-        });
-        if written.is_err() {
-            let _ = self.fs().unlink(&temporary);
-        }
-        written
-    }
-
-    fn change_policy(&self, change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>) -> Result<Policy> {
-        let _lock = self.lock()?;
-        let mut policy = self.policy()?;
-        change(&mut policy)?;
-        policy.check_for(&self.name)?;
-        self.write_policy(&policy)?;
-        // Who waits on a paused queue should look again.
-        self.ring(1);
-        Ok(policy)
-    }
-
-    /// The queue's lock: third in the order of `lock`.
-    fn lock(&self) -> Result<F::File> {
-        let path = self.layout.lock();
-        let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
-        file.lock().at("lock", &path)?;
         Ok(file)
     }
 
