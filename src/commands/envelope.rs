@@ -12,7 +12,10 @@ use base64::write::EncoderWriter;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::lifecycle::State;
-use crate::domain::{Attributes, MediaType, NewMessage, Priority, QueueName, UniqueKey, UnixMillis, UnixSeconds};
+use crate::domain::{
+    Attributes, Invalid, MediaType, MessageId, NewMessage, Origin, Priority, QueueName, UniqueKey, UnixMillis,
+    UnixSeconds,
+};
 use crate::store::{Body, Failure, Message};
 
 /// What is known of a message, in the order in which it is shown.
@@ -20,6 +23,9 @@ use crate::store::{Body, Failure, Message};
 pub(crate) struct Facts<'a> {
     id: String,
     queue: &'a QueueName,
+    /// Where it was put to first, if that is another queue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    put_to: Option<&'a QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,6 +68,7 @@ impl<'a> Facts<'a> {
         Self {
             id: message.id.to_string(),
             queue,
+            put_to: Some(&message.queue).filter(|put_to| *put_to != queue),
             receipt: None,
             state: None,
             deliveries,
@@ -265,14 +272,58 @@ pub(crate) fn read(line: &[u8], number: u64, defaults: &NewMessage) -> Result<(N
         attributes,
         reply_to: incoming.reply_to.or_else(|| defaults.reply_to.clone()),
         durability: defaults.durability,
+        origin: None,
     };
     Ok((new, body))
+}
+
+/// What an export says of a message that an envelope of a sender would not.
+#[derive(Deserialize)]
+struct Exported {
+    id: MessageId,
+    queue: QueueName,
+    put_to: Option<QueueName>,
+    put_at: String,
+    #[serde(default)]
+    deliveries: u32,
+    due: Option<String>,
+    expires_at: Option<String>,
+    #[serde(default)]
+    failures: Vec<ExportedFailure>,
+}
+
+#[derive(Deserialize)]
+struct ExportedFailure {
+    at: String,
+    delivery: u32,
+    reason: String,
+}
+
+/// Reads line `number` of an export: an envelope whose message goes on to be what it was.
+pub(crate) fn read_exported(line: &[u8], number: u64) -> Result<(NewMessage, Vec<u8>), EnvelopeError> {
+    let invalid = |error: Invalid| EnvelopeError::Invalid { number, why: error.to_string() };
+    let (new, body) = read(line, number, &NewMessage::default())?;
+    let exported: Exported = serde_json::from_slice(line).map_err(|source| EnvelopeError::Shape { number, source })?;
+    let time = |text: &str| UnixMillis::from_rfc3339(text).map_err(invalid);
+    let optional = |text: Option<String>| text.map(|text| time(&text)).transpose();
+    let failure = |failure: ExportedFailure| {
+        Ok(Failure { at: time(&failure.at)?, delivery: failure.delivery, reason: failure.reason })
+    };
+    let origin = Origin {
+        id: exported.id,
+        queue: exported.put_to.unwrap_or(exported.queue),
+        put_at: time(&exported.put_at)?,
+        deliveries: exported.deliveries,
+        due: optional(exported.due)?.map(UnixMillis::ceil_seconds),
+        expires_at: optional(exported.expires_at)?,
+        failures: exported.failures.into_iter().map(failure).collect::<Result<_, _>>()?,
+    };
+    Ok((NewMessage { origin: Some(Box::new(origin)), ..new }, body))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::MessageId;
 
     #[test]
     fn i3_any_body_survives_the_way_out_and_back() {

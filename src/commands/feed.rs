@@ -4,6 +4,7 @@
 //! [`SILENCE`] of the last byte that came, and within [`OLDEST`] of its own; memory holds one batch at most, and
 //! a message larger than [`LARGE_BYTES`] is never held whole.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ pub(super) enum Frames {
     Bytes(Framing),
     /// As envelopes, one a line.
     Envelopes,
+    /// As an export: envelopes of messages that go on to be what they were.
+    Exported,
 }
 
 /// Puts messages into one queue and prints their ids.
@@ -55,6 +58,9 @@ pub(super) struct Feeder<'a> {
     /// When the first message of the batch came.
     since: Option<Instant>,
     put: u64,
+    /// The messages that are not to be imported, for they are there, and how many they were.
+    known: HashSet<MessageId>,
+    passed_over: u64,
     /// Nobody reads the ids any more; the messages are put all the same.
     stdout: Result<(), StdoutError>,
 }
@@ -62,12 +68,35 @@ pub(super) struct Feeder<'a> {
 impl<'a> Feeder<'a> {
     pub(super) fn new(store: &'a dyn Store, queue: &'a QueueName, create: bool, defaults: &'a NewMessage) -> Self {
         let (batch, batch_bytes, since) = (Vec::new(), 0, None);
-        Self { store, queue, create, defaults, unique: None, batch, batch_bytes, since, put: 0, stdout: Ok(()) }
+        Self {
+            store,
+            queue,
+            create,
+            defaults,
+            unique: None,
+            batch,
+            batch_bytes,
+            since,
+            put: 0,
+            known: HashSet::new(),
+            passed_over: 0,
+            stdout: Ok(()),
+        }
     }
 
     /// Puts nothing where a message of that key is in force.
     pub(super) fn only(self, unique: Option<&'a Unique>) -> Self {
         Self { unique, ..self }
+    }
+
+    /// Imports none of these.
+    pub(super) fn knowing(self, known: HashSet<MessageId>) -> Self {
+        Self { known, ..self }
+    }
+
+    /// How many messages were not imported, for they were there.
+    pub(super) fn passed_over(&self) -> u64 {
+        self.passed_over
     }
 
     /// How many messages have been put.
@@ -156,7 +185,7 @@ impl<'a> Feeder<'a> {
     pub(super) fn feed(&mut self, frames: Frames, input: &mut Input) -> Result<()> {
         let framing = match frames {
             Frames::Bytes(framing) => framing,
-            Frames::Envelopes => Framing::Lines,
+            Frames::Envelopes | Frames::Exported => Framing::Lines,
         };
         let mut splitter = Splitter::new(framing);
         let mut number = 0;
@@ -178,7 +207,7 @@ impl<'a> Feeder<'a> {
             while let Some(frame) = splitter.next_frame()? {
                 self.add_frame(frames, frame, number)?;
             }
-            if splitter.buffered() > LARGE_BYTES && frames != Frames::Envelopes {
+            if splitter.buffered() > LARGE_BYTES && matches!(frames, Frames::Bytes(_)) {
                 *number += 1;
                 self.flush()?;
                 let new = self.defaults;
@@ -206,10 +235,16 @@ impl<'a> Feeder<'a> {
         match frames {
             Frames::Bytes(_) => self.add(self.defaults.clone(), frame),
             // An empty line between envelopes is no message.
-            Frames::Envelopes if frame.trim_ascii().is_empty() => Ok(()),
+            Frames::Envelopes | Frames::Exported if frame.trim_ascii().is_empty() => Ok(()),
             Frames::Envelopes => {
                 let (new, body) = envelope::read(&frame, *number, self.defaults)?;
                 self.add(new, body)
+            }
+            Frames::Exported => {
+                let (new, body) = envelope::read_exported(&frame, *number)?;
+                let is_there = new.origin.as_ref().is_some_and(|origin| !self.known.insert(origin.id));
+                self.passed_over += u64::from(is_there);
+                if is_there { Ok(()) } else { self.add(new, body) }
             }
         }
     }

@@ -22,11 +22,13 @@ mod create;
 mod delete;
 mod drop_queue;
 pub(crate) mod envelope;
+mod export;
 mod extend;
 mod feed;
 mod frames;
 mod fsck;
 mod get;
+mod import;
 mod list;
 mod move_all;
 mod pause;
@@ -123,6 +125,8 @@ pub(crate) const VERBS: &[Verb] = &[
     verb::<release::ReleaseArgs>("release", "Give claimed messages back"),
     verb::<extend::ExtendArgs>("extend", "Keep claimed messages for longer"),
     verb::<peek::PeekArgs>("peek", "Read messages without claiming them"),
+    verb::<export::ExportArgs>("export", "Write all messages of a queue, with all that is known of them"),
+    verb::<import::ImportArgs>("import", "Put messages from an export, a Maildir or a dirq directory"),
     verb::<list::ListArgs>("list", "List queues, or the messages of a queue"),
     verb::<stat::StatArgs>("stat", "Count messages by state, age and deliveries"),
     verb::<create::CreateArgs>("create", "Make a queue with a policy"),

@@ -129,6 +129,7 @@ impl PutArgs {
             attributes,
             reply_to: self.reply_to.clone(),
             durability: self.durability,
+            origin: None,
         })
     }
 

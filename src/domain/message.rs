@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Durability, Invalid, QueueName, UnixMillis};
+use super::{Durability, Invalid, QueueName, UnixMillis, UnixSeconds};
 
 /// A message's identity for good: a UUID of version 7, so ids sort by the time of their put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -324,6 +324,36 @@ pub struct Unique {
     pub window: Option<Duration>,
 }
 
+/// Why a delivery failed: one line of the delivery log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When.
+    pub at: UnixMillis,
+    /// Which delivery it was.
+    pub delivery: u32,
+    /// The handler's exit status, or what else ended it.
+    pub reason: String,
+}
+
+/// What a message was in another queue, which it goes on to be in the one that it is put to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// Its id.
+    pub id: MessageId,
+    /// The queue that it was put to first.
+    pub queue: QueueName,
+    /// When it was put there.
+    pub put_at: UnixMillis,
+    /// How many times it has been claimed.
+    pub deliveries: u32,
+    /// Not deliverable before this second.
+    pub due: Option<UnixSeconds>,
+    /// Not deliverable from this instant on.
+    pub expires_at: Option<UnixMillis>,
+    /// Why its deliveries failed.
+    pub failures: Vec<Failure>,
+}
+
 /// A message as its sender describes it; the body travels beside it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewMessage {
@@ -341,6 +371,20 @@ pub struct NewMessage {
     pub reply_to: Option<QueueName>,
     /// Overrides the queue's policy for this put.
     pub durability: Option<Durability>,
+    /// What it was before it was taken out of another queue; then `delay` and `ttl` say nothing.
+    pub origin: Option<Box<Origin>>,
+}
+
+impl NewMessage {
+    /// How many times it has been claimed before.
+    pub(crate) fn deliveries(&self) -> u32 {
+        self.origin.as_ref().map_or(0, |origin| origin.deliveries)
+    }
+
+    /// Why those deliveries failed.
+    pub(crate) fn failures(&self) -> &[Failure] {
+        self.origin.as_ref().map_or(&[], |origin| &origin.failures)
+    }
 }
 
 #[cfg(test)]

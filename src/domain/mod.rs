@@ -14,7 +14,9 @@ pub mod units;
 
 pub use claim::{ClaimPlace, Receipt, Visibility};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use message::{Attributes, MediaType, MessageId, MessageName, NewMessage, Priority, Seq, Unique, UniqueKey};
+pub use message::{
+    Attributes, Failure, MediaType, MessageId, MessageName, NewMessage, Origin, Priority, Seq, Unique, UniqueKey,
+};
 pub use queue::{Durability, Policy, QueueName};
 pub use units::{UnixMillis, UnixSeconds};
 

@@ -183,23 +183,12 @@ impl Contents {
         let mut distinct = [0; 10];
         distinct[2..].copy_from_slice(&self.ids.to_be_bytes());
         let queue = self.queue(name)?;
-        let state = lifecycle::first_state(new.delay.unwrap_or(queue.policy.delay), now);
-        let message = Message {
-            id: MessageId::new(now, &distinct),
-            queue: name.clone(),
-            put_at: now,
-            priority: new.priority,
-            len_bytes: body.len() as u64,
-            media_type: new.media_type.clone(),
-            attributes: new.attributes.clone(),
-            reply_to: new.reply_to.clone(),
-            due: if let State::Delayed { due } = state { Some(due) } else { None },
-            expires_at: new.ttl.map(|ttl| now.plus(ttl)),
-            unique: None,
-            unique_until: None,
-        };
+        let fresh = || MessageId::new(now, &distinct);
+        let (message, state) = Message::of(new, name, fresh, queue.policy.delay, now);
+        let message = Message { len_bytes: body.len() as u64, ..message };
         let id = message.id;
-        queue.append(Entry { message, body, state, deliveries: 0, hold: Weak::new(), failures: Vec::new() });
+        let (deliveries, failures) = (new.deliveries(), new.failures().to_vec());
+        queue.append(Entry { message, body, state, deliveries, hold: Weak::new(), failures });
         Ok(id)
     }
 
@@ -458,6 +447,16 @@ impl<C: Clock> Store for MemoryStore<C> {
             Which::Id(id) => {
                 let found = entries.filter(|entry| entry.message.id == id).map(Entry::peeked).next();
                 vec![found.ok_or_else(|| Error::NoSuchMessage { queue: queue.clone(), id })?]
+            }
+            Which::All => {
+                let order = |entry: &&Entry| match entry.state {
+                    State::Claimed { .. } | State::Held => 0,
+                    State::Delayed { .. } => 1,
+                    State::Ready => 2,
+                };
+                let mut all: Vec<&Entry> = entries.collect();
+                all.sort_by_key(order);
+                all.into_iter().map(Entry::peeked).collect()
             }
             Which::Next(most) => {
                 let is_expired = |e: &Entry| lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);

@@ -10,17 +10,18 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::domain::lifecycle::{Facts, Refusal, State};
+use crate::domain::lifecycle::{self, Facts, Refusal, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    Attributes, MediaType, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, Unique, UniqueKey, UnixMillis,
-    UnixSeconds, Visibility,
+    Attributes, MediaType, MessageId, NewMessage, Origin, Policy, Priority, QueueName, Receipt, Unique, UniqueKey,
+    UnixMillis, UnixSeconds, Visibility,
 };
 
 pub mod memory;
 pub mod spool;
 mod stat;
 
+pub use crate::domain::Failure;
 pub use stat::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat};
 
 /// What went wrong, with the queue or path and what was tried.
@@ -184,6 +185,38 @@ pub struct Message {
 }
 
 impl Message {
+    /// The message that `new` becomes when it is put to `queue` at `now`, with the id `fresh` if it has none, and the state
+    /// that it begins in. `delay` is for a sender who does not say. The length of the body is still to be told.
+    pub(crate) fn of(
+        new: &NewMessage,
+        queue: &QueueName,
+        fresh: impl FnOnce() -> MessageId,
+        delay: Duration,
+        now: UnixMillis,
+    ) -> (Self, State) {
+        let origin = new.origin.as_deref();
+        let state = match origin {
+            Some(Origin { due: Some(due), .. }) if !due.is_due(now) => State::Delayed { due: *due },
+            Some(_) => State::Ready,
+            None => lifecycle::first_state(new.delay.unwrap_or(delay), now),
+        };
+        let message = Self {
+            id: origin.map_or_else(fresh, |origin| origin.id),
+            queue: origin.map_or(queue, |origin| &origin.queue).clone(),
+            put_at: origin.map_or(now, |origin| origin.put_at),
+            priority: new.priority,
+            len_bytes: 0,
+            media_type: new.media_type.clone(),
+            attributes: new.attributes.clone(),
+            reply_to: new.reply_to.clone(),
+            due: if let State::Delayed { due } = state { Some(due) } else { None },
+            expires_at: origin.map_or_else(|| new.ttl.map(|ttl| now.plus(ttl)), |origin| origin.expires_at),
+            unique: None,
+            unique_until: None,
+        };
+        (message, state)
+    }
+
     /// What the life cycle needs to know.
     pub(crate) fn facts(&self, deliveries: u32) -> Facts {
         Facts { deliveries, put_at: self.put_at, expires_at: self.expires_at }
@@ -373,6 +406,9 @@ pub enum Which {
     Next(usize),
     /// This one, in whatever state.
     Id(MessageId),
+    /// All of them, in whatever state: what is claimed, what is held back, and what is deliverable in its order. One that
+    /// moves meanwhile is shown once.
+    All,
 }
 
 /// Sleeps until something may have become deliverable.
@@ -484,17 +520,6 @@ pub struct Peeked {
     pub body: Body,
     /// Why earlier deliveries failed.
     pub failures: Vec<Failure>,
-}
-
-/// Why a delivery failed: one line of the delivery log.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Failure {
-    /// When.
-    pub at: UnixMillis,
-    /// Which delivery it was.
-    pub delivery: u32,
-    /// The handler's exit status, or what else ended it.
-    pub reason: String,
 }
 
 /// An error and its causes in one sentence: what was tried, then why it failed, then why that.

@@ -3,17 +3,19 @@
 use std::ops::ControlFlow;
 
 use mq::domain::lifecycle::State;
-use mq::domain::{MessageId, UnixMillis, Visibility};
+use mq::domain::{MessageId, NewMessage, Origin, UnixMillis, UnixSeconds, Visibility};
 use mq::store::{Error, Failure, Which};
 
 use super::bench::{
-    Bench, START, claimed, delayed, is_done, name, over_every_engine, q, secs, with_delay, with_priority,
+    Bench, START, START_S, claimed, delayed, is_done, name, over_every_engine, q, secs, with_delay, with_priority,
 };
 
 over_every_engine! {
     peek_shows_the_next_ones_and_counts_nothing
     peek_stops_when_told
     peek_finds_an_id_in_whatever_state
+    peek_shows_all_of_them_once_in_whatever_state
+    i3_what_is_put_with_an_origin_goes_on_to_be_what_it_was
     i9_peek_reports_an_id_that_is_not_there
     list_shows_every_state_the_deliverable_first
     list_stops_when_told
@@ -55,6 +57,65 @@ fn peek_stops_when_told(b: &Bench) {
     };
     b.store.peek(&q(), Which::Next(10), each).unwrap();
     assert_eq!(shown, 2);
+}
+
+fn peek_shows_all_of_them_once_in_whatever_state(b: &Bench) {
+    assert_eq!(b.peek(Which::All).unwrap().len(), 0);
+    for body in ["claimed", "held", "ready", "last"] {
+        b.put(body);
+    }
+    b.put_as(&with_delay(secs(9)), "delayed");
+    let receipt = b.claim().unwrap().receipt;
+    let hold = b.hold().unwrap();
+    b.store.note_failure(&receipt, &Failure { at: START, delivery: 1, reason: "because".to_owned() }).unwrap();
+    let mut all = b.peek(Which::All).unwrap();
+    assert_eq!(all.iter_mut().map(body_of).collect::<std::collections::BTreeSet<_>>().len(), 5);
+    let states: Vec<_> = all.iter().map(|peeked| peeked.listed.state).collect();
+    assert_eq!(states[2..], [delayed(10), State::Ready, State::Ready]);
+    assert!(states[..2].contains(&State::Held) && states[..2].contains(&claimed(31)), "{states:?}");
+    assert_eq!(all.iter().filter(|peeked| !peeked.failures.is_empty()).count(), 1);
+    drop(hold);
+}
+
+fn i3_what_is_put_with_an_origin_goes_on_to_be_what_it_was(b: &Bench) {
+    b.set(&["delay=1h"]);
+    let failures = vec![Failure { at: UnixMillis(7), delivery: 1, reason: "exit status: 3".to_owned() }];
+    let origin = |n: u8, due: Option<u64>| {
+        Box::new(Origin {
+            id: MessageId::new(UnixMillis(5), &[n; 10]),
+            queue: name("elsewhere"),
+            put_at: UnixMillis(5),
+            deliveries: 2,
+            due: due.map(UnixSeconds),
+            expires_at: Some(START.plus(secs(3600))),
+            failures: failures.clone(),
+        })
+    };
+    let new = |n: u8, due| NewMessage { origin: Some(origin(n, due)), ..with_priority(7) };
+    let long = "x".repeat(300_000);
+    let ids = [
+        b.put_as(&new(1, None), "one"),
+        b.put_as(&new(2, Some(1)), &long),
+        b.put_as(&new(3, Some(START_S + 10)), "held back"),
+    ];
+    let batch = [4, 5].map(|n| (new(n, None), b"of a batch".to_vec()));
+    let outcome = b.store.put_batch(&q(), &batch);
+    assert_eq!(outcome.ids.len(), 2);
+    for (n, id) in (1..).zip(ids.into_iter().chain(outcome.ids)) {
+        assert_eq!(id, MessageId::new(UnixMillis(5), &[n; 10]));
+    }
+    let all = b.peek(Which::All).unwrap();
+    let states: Vec<_> = all.iter().map(|peeked| peeked.listed.state).collect();
+    assert_eq!(states, [delayed(10), State::Ready, State::Ready, State::Ready, State::Ready]);
+    for peeked in &all {
+        let message = &peeked.listed.message;
+        assert_eq!((&message.queue, message.put_at), (&name("elsewhere"), UnixMillis(5)));
+        assert_eq!((peeked.listed.deliveries, &peeked.failures), (2, &failures));
+        assert_eq!(message.expires_at, Some(START.plus(secs(3600))));
+    }
+    let delivery = b.claim().unwrap();
+    assert_eq!((delivery.message.id, delivery.deliveries), (ids[0], 3));
+    assert!(b.drain("q").contains(&long));
 }
 
 fn peek_finds_an_id_in_whatever_state(b: &Bench) {

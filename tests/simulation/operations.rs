@@ -250,6 +250,7 @@ impl Actor {
             delay: Some(Duration::from_secs(delay_s)),
             ttl: (ttl_s > 0).then(|| Duration::from_secs(ttl_s)),
             durability: (!durable).then_some(Durability::None),
+            origin: None,
         };
         let result = self.spool().and_then(|spool| spool.put(&queue(QUEUE), &new, &mut body.as_slice()));
         match result {

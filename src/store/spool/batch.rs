@@ -95,10 +95,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut messages = Vec::with_capacity(batch.len());
         for (seq, (new, body)) in (block.first..).map(Seq).zip(batch) {
             let (message, state) = self.describe(new, policy, now);
-            let name = MessageName { seq, priority: message.priority, id: message.id, deliveries: 0 };
+            let name = MessageName { seq, priority: message.priority, id: message.id, deliveries: new.deliveries() };
             let path = dir.join(name.to_string());
             let file = self.create_file(&path)?;
-            write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice())?;
+            write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice(), new.failures())?;
             messages.push(Written { name, state, path });
         }
         let priority = batch[0].0.priority;

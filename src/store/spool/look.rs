@@ -3,6 +3,7 @@
 //! Nothing is claimed and no delivery is counted. The sweep is run first, so that what is shown is what a
 //! receiver would find; where that is not possible (a spool that can only be read) it is shown as it lies.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,6 +17,9 @@ use crate::domain::lifecycle::{self, State};
 use crate::domain::{Attributes, Clock, MessageName, Policy};
 use crate::store::{At, Error, Listed, Message, Peeked, Result, Stat, Which};
 
+/// Who is shown a message file.
+type Shown<'a> = dyn FnMut(State, &MessageName, &Path) -> ControlFlow<()> + 'a;
+
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     fn sweep_before_a_look(&self) -> Result<Policy> {
         let policy = self.policy()?;
@@ -27,6 +31,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let policy = self.sweep_before_a_look()?;
         let most = match which {
             Which::Next(most) => most,
+            Which::All => return self.peek_all(each),
             Which::Id(id) => {
                 let missing = || Error::NoSuchMessage { queue: self.name.clone(), id };
                 let (state, name, path) = self.find(id)?.ok_or_else(missing)?;
@@ -52,6 +57,71 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Ok(if shown >= most { ControlFlow::Break(()) } else { flow })
         })?;
         unread.map_or(Ok(()), Err)
+    }
+
+    /// Every message once. What is claimed is looked at before and after the rest, lest one that comes back or is claimed
+    /// meanwhile is overlooked. What cannot be read is left out, and the first of it is the error in the end.
+    fn peek_all(&self, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()> {
+        let mut shown = HashSet::new();
+        let mut unread = None;
+        let mut show = |state, name: &MessageName, path: &Path| match self.peek_one(state, name, path) {
+            Ok(Some(peeked)) if shown.insert(name.id) => each(peeked),
+            Ok(_) => ControlFlow::Continue(()),
+            Err(error) => {
+                unread.get_or_insert(error);
+                ControlFlow::Continue(())
+            }
+        };
+        let mut flow = self.each_claimed(&mut show)?;
+        if flow.is_continue() {
+            for due in self.seconds_in(&self.layout.delayed())? {
+                let dir = self.layout.delayed().join(due.0.to_string());
+                flow = self.each_in_order(State::Delayed { due }, &dir, &mut show)?;
+                if flow.is_break() {
+                    break;
+                }
+            }
+        }
+        if flow.is_continue() {
+            let hidden = self.visit_ready(false, &mut |name, path| {
+                flow = show(State::Ready, &name, path);
+                Ok(flow)
+            })?;
+            if flow.is_continue() {
+                flow = self.each_claimed(&mut show)?;
+            }
+            if let Some(error) = hidden {
+                unread.get_or_insert(error);
+            }
+        }
+        match unread {
+            Some(error) if flow.is_continue() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn each_claimed(&self, show: &mut Shown<'_>) -> Result<ControlFlow<()>> {
+        let mut dirs = vec![(State::Held, self.layout.held())];
+        for until in self.seconds_in(&self.layout.claimed())? {
+            dirs.push((State::Claimed { until }, self.layout.claimed().join(until.0.to_string())));
+        }
+        for (state, dir) in dirs {
+            if self.each_in_order(state, &dir, show)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The messages of a directory in the order of their numbers.
+    fn each_in_order(&self, state: State, dir: &Path, show: &mut Shown<'_>) -> Result<ControlFlow<()>> {
+        let mut found = Vec::new();
+        self.scan_messages(dir, &mut |name, path| {
+            found.push((name, path));
+            ControlFlow::Continue(())
+        })?;
+        found.sort_unstable();
+        Ok(found.iter().try_for_each(|(name, path)| show(state, name, path)))
     }
 
     /// `None` if the message has gone meanwhile.

@@ -16,12 +16,12 @@ use std::path::{Path, PathBuf};
 
 use super::fs::{Access, Fault, FileHandle, Fs};
 use super::moves::Moved;
-use super::record::Draft;
+use super::record::{Draft, log_entry};
 use super::sweep::Thoroughness;
 use super::{Order, Queue};
-use crate::domain::lifecycle::{self, State};
+use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, UnixMillis};
-use crate::store::{At, Error, Message, Result};
+use crate::store::{At, Error, Failure, Message, Result};
 
 /// How much of a body is in memory at a time.
 const CHUNK: usize = 128 * 1024;
@@ -55,8 +55,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let draft = Draft::new(&message)?;
 
         let mut temporary = self.begin_temporary(message.id)?;
-        write_record(&temporary.file, &temporary.path, draft, body)?;
-        self.publish_temporary(&mut temporary, &message, state, durability)?;
+        write_record(&temporary.file, &temporary.path, draft, body, new.failures())?;
+        self.publish_temporary(&mut temporary, &message, new.deliveries(), state, durability)?;
         // The lock first: a receiver that is woken while it is held would take the message for somebody's.
         drop(temporary);
         self.after_put(state, &policy);
@@ -74,6 +74,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         &self,
         temporary: &mut Temporary<'_, F>,
         message: &Message,
+        deliveries: u32,
         state: State,
         durability: Durability,
     ) -> Result<PathBuf> {
@@ -81,7 +82,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.sync_temporary(temporary)?;
         }
         temporary.may_be_moved = true;
-        let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries: 0 };
+        let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries };
         self.publish(&temporary.path, &name, state, durability)?;
         if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
             self.sync_temporary(temporary)?;
@@ -119,22 +120,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// What a message put at `now` is, and the state it begins in.
     pub(super) fn describe(&self, new: &NewMessage, policy: &Policy, now: UnixMillis) -> (Message, State) {
-        let state = lifecycle::first_state(new.delay.unwrap_or(policy.delay), now);
-        let message = Message {
-            id: self.spool.new_id(now),
-            queue: self.name.clone(),
-            put_at: now,
-            priority: new.priority,
-            len_bytes: 0,
-            media_type: new.media_type.clone(),
-            attributes: new.attributes.clone(),
-            reply_to: new.reply_to.clone(),
-            due: if let State::Delayed { due } = state { Some(due) } else { None },
-            expires_at: new.ttl.map(|ttl| now.plus(ttl)),
-            unique: None,
-            unique_until: None,
-        };
-        (message, state)
+        Message::of(new, &self.name, || self.spool.new_id(now), policy.delay, now)
     }
 
     /// Gives a complete temporary its name, durably where the name is what has to be.
@@ -178,8 +164,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 }
 
-/// Writes header, body and header's numbers into an empty file.
-pub(super) fn write_record<H: FileHandle>(file: &H, path: &Path, draft: Draft, body: &mut dyn Read) -> Result<()> {
+/// Writes header, body, the header's numbers and the log of deliveries into an empty file.
+pub(super) fn write_record<H: FileHandle>(
+    file: &H,
+    path: &Path,
+    draft: Draft,
+    body: &mut dyn Read,
+    failures: &[Failure],
+) -> Result<()> {
     let header_len = draft.len();
     let mut chunk = vec![0; header_len + CHUNK];
     let got = read_full(body, &mut chunk[header_len..]).map_err(Error::Body)?;
@@ -188,9 +180,12 @@ pub(super) fn write_record<H: FileHandle>(file: &H, path: &Path, draft: Draft, b
         chunk.truncate(header_len + got);
         let header = draft.finish(got as u64, crc32c::crc32c(&chunk[header_len..]));
         chunk[..header_len].copy_from_slice(&header);
+        chunk.extend(failures.iter().flat_map(log_entry));
         return file.write_all_at(&chunk, 0).at("write", path);
     }
     let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body)?;
+    let log: Vec<u8> = failures.iter().flat_map(log_entry).collect();
+    file.write_all_at(&log, header_len as u64 + len_bytes).at("write", path)?;
     file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", path)
 }
 

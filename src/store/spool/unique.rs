@@ -84,7 +84,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.make_entry(&temporary.path, &path, durability)?;
             }
             temporary.file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", &temporary.path)?;
-            let to = self.publish_temporary(&mut temporary, &message, state, durability)?;
+            let to = self.publish_temporary(&mut temporary, &message, new.deliveries(), state, durability)?;
             if is_late { self.make_entry(&to, &path, durability) } else { Ok(()) }
         }();
         drop(temporary);

@@ -1,4 +1,5 @@
-//! Streams of messages as JSON lines, out and in: what `get --json` writes can be put again, whatever it holds.
+//! Streams of messages as JSON lines, out and in: what `get --json` writes can be put again, and what `export` writes can
+//! be imported, whatever it holds.
 //!
 //! Every format that carries whole messages belongs here.
 
@@ -7,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use mq::codec::framing::{Framing, Splitter};
 use mq::domain::{Attributes, MessageId, NewMessage, Priority, UnixMillis};
-use mq::fuzzing::{read_envelope, write_envelope, write_facts};
+use mq::fuzzing::{read_envelope, read_exported, write_envelope, write_exported, write_facts};
 use mq::store::{Failure, Message};
 
 /// The message that a put makes of it.
@@ -42,6 +43,21 @@ fn check(new: &NewMessage, body: &[u8], reason: &str) {
     assert_eq!(facts["bytes"], body.len());
 }
 
+/// What was imported is exported as it was, and that can be imported again.
+fn check_exported(new: &NewMessage, body: &[u8]) {
+    let mut wanted = new.clone();
+    let origin = wanted.origin.as_mut().expect("an export says where from");
+    // What is due is deliverable, and that is all that is to be said of it.
+    origin.due = origin.due.filter(|due| !due.is_due(UnixMillis(0)));
+    for queue in ["jobs", origin.queue.clone().as_str()] {
+        let line = write_exported(new, &queue.parse().expect("it is a name"), body);
+        assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1), "it is one line");
+        let (again, body_again) = read_exported(&line).expect("what was exported can be imported");
+        assert_eq!(body_again, body);
+        assert_eq!(again, wanted);
+    }
+}
+
 fn defaults() -> NewMessage {
     let mut attributes = Attributes::default();
     attributes.insert("source", "fuzz").expect("it is an attribute");
@@ -57,6 +73,9 @@ fuzz_target!(|data: &[u8]| {
     let mut splitter = Splitter::new(Framing::Lines);
     splitter.push(data);
     while let Some(line) = splitter.finish().expect("any bytes are lines") {
+        if let Some((new, body)) = read_exported(&line) {
+            check_exported(&NewMessage { delay: None, ttl: None, ..new }, &body);
+        }
         for defaults in [NewMessage::default(), defaults()] {
             if let Some((new, body)) = read_envelope(&line, &defaults) {
                 assert!(defaults.attributes.iter().all(|(name, _)| new.attributes.get(name).is_some()));
