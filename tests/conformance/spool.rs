@@ -340,3 +340,20 @@ fn the_lock_of_the_moves_is_the_groups() {
     let mode = std::fs::metadata(dir.path().join("lock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
 }
+
+/// What a power cut leaves of a move that was not synced can be both of its names: the next one completes it.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i7_both_names_of_a_move_are_no_obstacle() {
+    in_both_orders(|b, _| {
+        b.set(&["durability=none"]);
+        b.put("x");
+        let ready = b.paths_below("ready").into_iter().find(|path| path.is_file()).unwrap();
+        let claimed = format!("claimed/held/{}.1", ready.file_stem().unwrap().to_str().unwrap());
+        std::fs::hard_link(&ready, b.path_of(&claimed)).unwrap();
+        let mut held = b.store.claim(&q(), &HELD).unwrap();
+        assert_eq!(held.deliveries.iter_mut().map(text).collect::<Vec<_>>(), ["x"]);
+        assert!(is_done(&b.store.delete(&[held.deliveries.remove(0).receipt])));
+        assert_eq!(b.stat().messages(), 0);
+    });
+}

@@ -58,7 +58,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         if !self.is_classical(durability) || self.commits(Fault::MoveByRename) {
             let _lock = self.make_single(name, from, durability)?;
-            return self.rename_into(from, to);
+            return match self.rename_into(from, to) {
+                // A power cut has left both names of a move that nobody had synced: this one is to go.
+                Err(Error::Io { source, .. })
+                    if source.kind() == io::ErrorKind::AlreadyExists && self.is_one_file(from, to) =>
+                {
+                    Ok(if self.unlink(from)? { Moved::Yes } else { Moved::Gone })
+                }
+                other => other,
+            };
         }
         let _lock = self.lock_moves()?;
         let status = match self.fs().status(from) {
@@ -167,6 +175,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
         }
         Err(no_place(to))
+    }
+
+    fn is_one_file(&self, one: &Path, other: &Path) -> bool {
+        let (one, other) = (self.fs().status(one), self.fs().status(other));
+        one.is_ok_and(|one| other.is_ok_and(|other| (one.device, one.inode) == (other.device, other.inode)))
     }
 
     /// Whether it was the old name that a move did not find. That a directory of the new one is there proves
