@@ -122,10 +122,11 @@ impl Tally {
 
 /// The harms that each verb is to be done at a place, found out by a run without any, which has to be right too.
 fn plan<'a>(place: &'a Place, verbs: &'a [Verb], worlds: &'a Worlds) -> Vec<(&'a Verb, Call, Harm)> {
-    let mut plan = Vec::new();
+    let (mut plan, mut chosen, mut made) = (Vec::new(), 0, 0);
     for verb in verbs {
         let (ran, wrong) = Case { place, verb, worlds }.run(None);
         assert!(wrong.is_empty(), "mq {}, unharmed: {}\n{}", verb.args.join(" "), wrong.join("\n"), ran.stderr);
+        (chosen, made) = (chosen + ran.calls.len(), made + ran.made);
         for call in ran.calls {
             // What the program makes of a look that fails is the same in both orders.
             if call.is_change() || place.order == Order::RollForward {
@@ -133,6 +134,8 @@ fn plan<'a>(place: &'a Place, verbs: &'a [Verb], worlds: &'a Worlds) -> Vec<(&'a
             }
         }
     }
+    let rest = if inject::all() { "" } else { "; the rest, and every error of each, with MQ_FAULTS=all" };
+    eprintln!("{chosen} of {made} calls{rest}");
     plan
 }
 

@@ -456,6 +456,7 @@ fn permissions_and_owners_are_those_of_the_queue() {
         mode("wake", |spool| set_mode(&spool.queue_dir("q").join("wake"), 0o666)),
     ]);
     if !can_be_nobody() {
+        println!("skipped: needs root and setpriv");
         return;
     }
     let give_away = |spool: &Spool| std::os::unix::fs::lchown(ready(spool, 0), Some(65534), None).unwrap();

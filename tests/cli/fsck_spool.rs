@@ -136,6 +136,7 @@ fn a_queue_of_a_group_is_open_to_the_group() {
 #[test]
 fn what_may_not_be_read_is_told_and_what_may_not_be_mended_fails() {
     if !can_be_nobody() {
+        println!("skipped: needs root and setpriv");
         return;
     }
     let spool = whole();

@@ -114,7 +114,7 @@ pub struct Image {
 
 impl Image {
     /// Makes and mounts one of `kind` (`ext4`, `ext4-without-journal`, `xfs`, `btrfs`); `None`, said on stderr,
-    /// where that is not possible.
+    /// where there is no right, no tool or no loop device for it. Where there is all of that, it has to succeed.
     pub fn new(kind: &'static str, size: &str) -> Option<Self> {
         // On the disk, not in memory: loop devices on tmpfs behave differently when they are full.
         let dir = tempfile::Builder::new().prefix("mq-image-").tempdir().expect("a temporary directory");
@@ -134,15 +134,20 @@ impl Image {
             skipped(mkfs);
             return None;
         }
-        let image = Self { dir, kind, is_mounted: false, repaired: String::new() };
-        let made = quiet(Command::new("truncate").arg("-s").arg(size).arg(image.file()))
-            && quiet(Command::new(mkfs).args(args).arg(image.file()));
-        std::fs::create_dir(image.root()).expect("a mount point");
-        let mut image = image;
-        if !made || !image.mount() {
-            skipped("root and loop devices");
+        if !rustix::process::geteuid().is_root() {
+            skipped("root");
             return None;
         }
+        if !has_loop_devices() {
+            skipped("loop devices");
+            return None;
+        }
+        let mut image = Self { dir, kind, is_mounted: false, repaired: String::new() };
+        must(Command::new("truncate").arg("-s").arg(size).arg(image.file()));
+        must(Command::new(mkfs).args(args).arg(image.file()));
+        std::fs::create_dir(image.root()).expect("a mount point");
+        must(&mut image.mounting());
+        image.is_mounted = true;
         Some(image)
     }
 
@@ -185,10 +190,16 @@ impl Image {
         self.root().join("spool")
     }
 
-    fn mount(&mut self) -> bool {
+    fn mounting(&self) -> Command {
         // A copy of an XFS has the same UUID as its original.
         let options = if self.kind == "xfs" { "loop,nouuid" } else { "loop" };
-        self.is_mounted = quiet(Command::new("mount").args(["-o", options]).arg(self.file()).arg(self.root()));
+        let mut mount = Command::new("mount");
+        mount.args(["-o", options]).arg(self.file()).arg(self.root());
+        mount
+    }
+
+    fn mount(&mut self) -> bool {
+        self.is_mounted = quiet(&mut self.mounting());
         self.is_mounted
     }
 
@@ -284,6 +295,19 @@ fn unmount(root: &Path) {
     while !quiet(Command::new("umount").arg(root)) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Whether the kernel gives out loop devices here: not in a container that was given none.
+fn has_loop_devices() -> bool {
+    quiet(Command::new("losetup").arg("-f"))
+}
+
+/// Runs a tool that has to be content: the test stands on what it does.
+#[track_caller]
+fn must(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Runs a tool; whether it was content.

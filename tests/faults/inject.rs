@@ -57,8 +57,13 @@ impl fmt::Display for Harm {
     }
 }
 
+/// Whether `MQ_FAULTS=all` is set: every error at every call, which takes long.
+pub(crate) fn all() -> bool {
+    std::env::var_os("MQ_FAULTS").is_some_and(|which| which == "all")
+}
+
 /// What is to be tried at a call: at each that changes something a death; and at each an error, another one each time
-/// of those that it can have. All of them if `MQ_FAULTS=all` is set, which takes some minutes.
+/// of those that it can have. All of them if [`all`] is asked for.
 pub(crate) fn harms(call: &Call) -> Vec<Harm> {
     let errors: &[&str] = match call.name.as_str() {
         "exit_group" => &[],
@@ -70,9 +75,8 @@ pub(crate) fn harms(call: &Call) -> Vec<Harm> {
         "flock" => &["ENOLCK"],
         _ => &["EIO", "ENOSPC"],
     };
-    let all = std::env::var_os("MQ_FAULTS").is_some_and(|which| which == "all");
     let one = errors.get(call.nth % errors.len().max(1)..).map_or(&[][..], |rest| &rest[..rest.len().min(1)]);
-    let chosen = if all { errors } else { one };
+    let chosen = if all() { errors } else { one };
     let death = call.is_change().then_some(Harm::Kill);
     death.into_iter().chain(chosen.iter().map(|error| Harm::Fail(error))).collect()
 }
@@ -87,8 +91,10 @@ pub(crate) struct Ran {
     pub(crate) was_harmed: bool,
     /// The call that was harmed, as strace showed it this time.
     pub(crate) at: Option<String>,
-    /// Its calls in the spool, when nothing was injected.
+    /// Its calls in the spool that are to be harmed, when nothing was injected.
     pub(crate) calls: Vec<Call>,
+    /// How many it made there.
+    pub(crate) made: usize,
 }
 
 impl Ran {
@@ -138,13 +144,15 @@ pub(crate) fn run(dir: &Path, verb: &Verb, harm: Option<(&Call, Harm)>) -> Ran {
     let was_killed = log.contains("+++ killed by SIGKILL +++");
     let injected = lines().find(|line| line.contains("(INJECTED)"));
     let at = if was_killed { last } else { injected };
+    let made = if harm.is_none() { calls(&log) } else { Vec::new() };
     Ran {
         status: output.status.code().filter(|_| !was_killed),
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         was_harmed: at.is_some(),
         at: at.map(str::to_owned),
-        calls: if harm.is_none() { sampled(&calls(&log)) } else { Vec::new() },
+        calls: if all() { made.clone() } else { sampled(&made) },
+        made: made.len(),
     }
 }
 

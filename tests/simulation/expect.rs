@@ -95,9 +95,9 @@ impl World {
         Ok(())
     }
 
-    /// A purge alone: what was there is gone for good.
+    /// A purge or drop alone: what was there is gone for good.
     pub fn purged(&mut self) {
-        let is_known = self.ledger.limit.is_none() && !self.ledger.counts_restart && self.counts.cuts == 0;
+        let is_known = !self.ledger.has_dead_letters && !self.ledger.counts_restart && self.counts.cuts == 0;
         let moment = self.ledger.moment();
         for entry in self.ledger.entries.iter_mut().filter(|entry| entry.queue == QUEUE && entry.is_durable) {
             if is_known && entry.acknowledged.is_some() {
@@ -119,10 +119,13 @@ impl World {
 
     /// How often a message may be delivered, and when it is dead.
     pub fn check_limit(&self, queue: &str, number: usize, deliveries: u32) -> Verdict {
-        let Some(limit) = self.ledger.limit else { return Ok(()) };
-        if queue == QUEUE && deliveries > limit {
+        if let Some(limit) = self.ledger.limit
+            && queue == QUEUE
+            && deliveries > limit
+        {
             return Err(format!("message {number} was delivered {deliveries} times; {limit} were allowed"));
         }
+        let Some(limit) = self.ledger.lowest_limit else { return Ok(()) };
         let known = self.ledger.entries[number].deliveries.len();
         if queue == "q.dead" && self.all_is_heard_of() && known < limit as usize {
             return Err(format!("message {number} is dead after {known} deliveries of {limit}"));

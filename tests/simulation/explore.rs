@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::choices::{Choices, next_script};
+use super::kinds::KINDS;
 use super::plan::{Outcome, Plan, run};
 use super::world::Counts;
 
@@ -18,25 +19,43 @@ pub struct Explored {
 }
 
 impl Explored {
-    fn add(&mut self, counts: Counts) {
+    fn add(&mut self, counts: &Counts) {
         self.schedules += 1;
         self.counts.calls += counts.calls;
         self.counts.errors += counts.errors;
         self.counts.kills += counts.kills;
         self.counts.cuts += counts.cuts;
         self.counts.operations += counts.operations;
+        for (all, one) in self.counts.ends.iter_mut().zip(counts.ends) {
+            all[0] += one[0];
+            all[1] += one[1];
+        }
     }
 
     pub fn join(&mut self, other: Self) {
         let schedules = self.schedules + other.schedules;
-        self.add(other.counts);
+        self.add(&other.counts);
         self.schedules = schedules;
+    }
+}
+
+impl Explored {
+    /// What did not happen although it should have: a run without it would hold of it whatever the engine does.
+    pub fn lacks(&self) -> Vec<String> {
+        let Counts { errors, kills, cuts, ends, .. } = self.counts;
+        let misfortunes = [("error", errors), ("kill", kills), ("power cut", cuts)];
+        let never = misfortunes.iter().filter(|(_, count)| *count == 0).map(|(what, _)| format!("no {what}"));
+        let one_sided =
+            KINDS.iter().zip(ends).filter(|(_, ends)| ends.contains(&0)).map(|(kind, [well, failed])| {
+                format!("{kind} ended well {well} times, and with an error {failed} times")
+            });
+        never.chain(one_sided).collect()
     }
 }
 
 impl std::fmt::Display for Explored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counts { calls, errors, kills, cuts, operations } = self.counts;
+        let Counts { calls, errors, kills, cuts, operations, .. } = self.counts;
         write!(
             f,
             "{} schedules, {operations} operations, {calls} calls, {errors} errors, {kills} kills, {cuts} power cuts",
@@ -67,7 +86,7 @@ pub fn exhaust(plan: &Plan, most: u64) -> (Explored, Option<Failure>) {
             return (explored, None);
         }
         let outcome = run(plan, Choices::from_script(next), false);
-        explored.add(outcome.counts);
+        explored.add(&outcome.counts);
         if let Some(failure) = failure(None, &outcome) {
             return (explored, Some(failure));
         }
@@ -114,7 +133,7 @@ pub fn by_seed(plan: &Plan, first: u64, most: u64) -> (Explored, Option<Failure>
                 break;
             }
             let outcome = run(plan, Choices::from_seed(seed), false);
-            explored.add(outcome.counts);
+            explored.add(&outcome.counts);
             if let Some(failure) = failure(Some(seed), &outcome) {
                 next.fetch_add(most, Ordering::Relaxed);
                 let mut failed = failed.lock().expect("no panic");
@@ -136,7 +155,7 @@ pub fn by_seed(plan: &Plan, first: u64, most: u64) -> (Explored, Option<Failure>
 }
 
 /// The invariant that a violation names: what has to stay the same while a failure shrinks.
-fn class(why: &str) -> &str {
+pub fn invariant(why: &str) -> &str {
     why.split([' ', ':']).next().unwrap_or_default()
 }
 
@@ -148,7 +167,7 @@ pub fn shrink(plan: &Plan, failure: Failure, at_most: Duration) -> Failure {
         let outcome = run(plan, Choices::from_script(script), false);
         let found = self::failure(best.seed, &outcome)?;
         let is_better = (found.script.len(), &found.script) < (best.script.len(), &best.script);
-        (class(&found.why) == class(&best.why) && is_better).then_some(found)
+        (invariant(&found.why) == invariant(&best.why) && is_better).then_some(found)
     };
     let mut improved = true;
     while improved && Instant::now() < end {

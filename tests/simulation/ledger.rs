@@ -78,10 +78,20 @@ pub struct Ledger {
     now: Moment,
     /// Counts began anew for some: messages were moved from queue to queue.
     pub counts_restart: bool,
+    /// The queue's durability is `none`: a power cut may lose what was put, and bring back what was deleted.
+    pub is_unsynced: bool,
     /// How often a message may be delivered, if the queue says.
     pub limit: Option<u32>,
-    /// Receivers are held off.
+    /// The lowest limit that was ever in force.
+    pub lowest_limit: Option<u32>,
+    /// There may be dead letters, which lie in another queue.
+    pub has_dead_letters: bool,
+    /// Receivers may be held off.
     pub is_paused: bool,
+    /// Somebody has begun to drop the queue.
+    pub may_be_away: bool,
+    /// Receivers are held off for sure.
+    pub is_surely_paused: bool,
     /// How often messages were moved from queue to queue.
     pub moves: u32,
     /// What was put without a promise may be found damaged.
@@ -249,7 +259,9 @@ impl Ledger {
         let number = self.number_of(body)?;
         let moment = self.moment();
         let entry = &mut self.entries[number];
-        if entry.drained.replace(moment).is_some() {
+        // Without a sync, of a rename before a power cut both names may be there.
+        let may_come_back = !entry.is_durable && self.cuts > 0;
+        if entry.drained.replace(moment).is_some() && !may_come_back {
             return Err(format!("I2: message {number} was there twice"));
         }
         if matches!(entry.fate, Fate::Deleted(..)) {

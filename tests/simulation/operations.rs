@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use mq::domain::{Attributes, Durability, NewMessage, Priority, QueueName, Receipt, UnixMillis, Visibility};
 use mq::store::spool::Spool;
-use mq::store::{ClaimRequest, Claims, Delivery, Error, Failure, Notice, Store as _, Which};
+use mq::store::{ClaimRequest, Claims, Delivery, Error, Failure, Notice, Store as _};
 
-use super::choices::Choices;
 use super::expect::Asked;
 use super::ledger::{Entry, Fate, Handed, Verdict};
 use super::simfs::{ACKNOWLEDGE, COMMAND, SimClock, SimFs};
@@ -36,23 +35,67 @@ pub enum Then {
 /// One operation of a process, with its arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    Put { delay_s: u64, priority: u8, ttl_s: u64, durable: bool, long: bool },
-    PutUnique { key: u8, window_s: u64, delay_s: u64 },
-    PutBatch { count: usize, delay_s: u64 },
-    Claim { most: usize, visibility_s: u64 },
-    ClaimHeld { most: usize, then: Then },
-    Delete { which: usize, count: usize },
-    Release { which: usize, delay_s: u64 },
-    Extend { which: usize, visibility_s: u64 },
-    NoteFailure { which: usize },
+    Put {
+        delay_s: u64,
+        priority: u8,
+        ttl_s: u64,
+        durable: bool,
+        long: bool,
+    },
+    PutUnique {
+        key: u8,
+        window_s: u64,
+        delay_s: u64,
+    },
+    PutBatch {
+        count: usize,
+        delay_s: u64,
+    },
+    Claim {
+        most: usize,
+        visibility_s: u64,
+    },
+    ClaimHeld {
+        most: usize,
+        then: Then,
+    },
+    Delete {
+        which: usize,
+        count: usize,
+    },
+    Release {
+        which: usize,
+        delay_s: u64,
+    },
+    Extend {
+        which: usize,
+        visibility_s: u64,
+    },
+    NoteFailure {
+        which: usize,
+    },
     Look,
     Wait,
     Purge,
-    MoveAll { back: bool },
+    MoveAll {
+        back: bool,
+    },
     Create,
     Drop,
     SetPolicy,
-    Fsck { repair: bool },
+    /// Changes how often a message may be delivered.
+    SetLimit {
+        limit: Option<u32>,
+    },
+    Pause,
+    Resume,
+    /// Drops the queue with all that is in it.
+    DropForce,
+    /// Looks again after each wait, as `get --wait` does.
+    ClaimWaiting,
+    Fsck {
+        repair: bool,
+    },
 }
 
 pub const PUT: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: true, long: false };
@@ -60,55 +103,15 @@ pub const CLAIM: Operation = Operation::Claim { most: 1, visibility_s: 30 };
 pub const TAKE: Operation = Operation::ClaimHeld { most: 1, then: Then::Delete };
 pub const DELETE: Operation = Operation::Delete { which: 0, count: 1 };
 
-impl Operation {
-    /// Any operation, drawn: the common ones more often.
-    pub fn any(choices: &mut Choices) -> Self {
-        match choices.pick(40) {
-            0..6 => Self::any_put(choices),
-            6..9 => Self::PutUnique {
-                key: [0, 0, 1][choices.pick(3)],
-                window_s: [0, 0, 0, 40][choices.pick(4)],
-                delay_s: [0, 0, 3][choices.pick(3)],
-            },
-            9..12 => {
-                // One in a while, a whole leaf and more.
-                let count = if choices.pick(100) < 99 { [2, 3, 5][choices.pick(3)] } else { 300 };
-                Self::PutBatch { count, delay_s: [0, 0, 3][choices.pick(3)] }
-            }
-            12..18 => Self::Claim { most: [1, 1, 3][choices.pick(3)], visibility_s: [30, 2, 90][choices.pick(3)] },
-            18..23 => {
-                let then = [Then::Delete, Then::Release, Then::Fail, Then::Vanish, Then::Command][choices.pick(5)];
-                Self::ClaimHeld { most: [1, 1, 2][choices.pick(3)], then }
-            }
-            23..29 => Self::Delete { which: choices.pick(4), count: [1, 1, 3][choices.pick(3)] },
-            29 | 30 => Self::Release { which: choices.pick(4), delay_s: [0, 4][choices.pick(2)] },
-            31 | 32 => Self::Extend { which: choices.pick(4), visibility_s: [60, 31, 0][choices.pick(3)] },
-            33 => Self::NoteFailure { which: choices.pick(4) },
-            34 => Self::Look,
-            35 => Self::Fsck { repair: choices.pick(4) > 0 },
-            36 => Self::MoveAll { back: choices.pick(2) > 0 },
-            37 => Self::Create,
-            38 => [Self::Drop, Self::SetPolicy][choices.pick(2)],
-            _ => [Self::Wait, Self::Purge][choices.pick(2)],
-        }
-    }
-
-    fn any_put(choices: &mut Choices) -> Self {
-        Self::Put {
-            delay_s: [0, 0, 0, 3][choices.pick(4)],
-            priority: [5, 5, 5, 9][choices.pick(4)],
-            ttl_s: [0, 0, 0, 0, 0, 20][choices.pick(6)],
-            durable: choices.pick(12) < 11,
-            long: choices.pick(40) == 39,
-        }
-    }
-}
-
 /// What a message says of itself beside its body.
 pub fn number_of(number: usize) -> Attributes {
     let mut attributes = Attributes::default();
     attributes.insert("number", &number.to_string()).expect("an attribute");
     attributes
+}
+
+fn says(error: &Error, kind: std::io::ErrorKind) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == kind)
 }
 
 /// A virtual process: it runs the engine's own code.
@@ -148,7 +151,7 @@ impl Actor {
             if !self.with(|world| world.is_alive(self.pid)) {
                 return;
             }
-            self.with(|world| world.end(self.pid));
+            self.with(|world| world.end(self.pid, operation.kind()));
         }
     }
 
@@ -173,6 +176,11 @@ impl Actor {
             Operation::Create => self.say(self.create(), "create"),
             Operation::Drop => self.say(self.drop_other(), "drop"),
             Operation::SetPolicy => self.say(self.set_policy(), "set"),
+            Operation::SetLimit { limit } => self.set_limit(limit),
+            Operation::Pause => self.pause(true),
+            Operation::Resume => self.pause(false),
+            Operation::DropForce => self.drop_force(),
+            Operation::ClaimWaiting => self.claim_waiting(),
             Operation::Fsck { repair } => self.fsck(repair),
         }
     }
@@ -182,6 +190,7 @@ impl Actor {
         let Err(error) = result else { return };
         self.with(|world| {
             world.tell(Some(self.pid), || format!("{what} failed: {error}"));
+            world.note_failed(self.pid);
             let is_a_refusal = matches!(
                 error,
                 Error::NoSuchQueue { .. }
@@ -192,8 +201,11 @@ impl Actor {
                     | Error::NoSuchMessage { .. }
                     | Error::Refused { .. }
             );
+            // A queue that somebody began to drop is away, and comes back if that one dies.
+            let was_away =
+                world.ledger.may_be_away && !world.was_alone(self.pid) && says(&error, std::io::ErrorKind::NotFound);
             // What others do meanwhile can make any refusal right; alone, things have to be as it says.
-            let is_right = is_a_refusal && (!world.was_alone(self.pid) || world.may_refuse(&error));
+            let is_right = is_a_refusal && (!world.was_alone(self.pid) || world.may_refuse(&error)) || was_away;
             if world.is_alive(self.pid) && !is_right && !world.was_disturbed(self.pid) {
                 let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                 world.violate(format!("I9: {what} failed although no call did: {error}: {source}"));
@@ -211,6 +223,7 @@ impl Actor {
     ) -> (usize, Vec<u8>) {
         self.with(|world| {
             let now_ms = world.disk.now_ms;
+            let is_durable = durable && !world.ledger.is_unsynced;
             let number = world.ledger.open(|number, began| Entry {
                 body: format!("message {number} {}", "x".repeat(if long { 140_000 } else { 40 })).into_bytes(),
                 queue: QUEUE,
@@ -219,7 +232,7 @@ impl Actor {
                 due_ms: if delay_s > 0 { now_ms + delay_s * 1000 } else { 0 },
                 // The put takes its own time; what is certain is when it cannot be younger.
                 expires_ms: (ttl_s > 0).then(|| now_ms + ttl_s * 1000 + 1000),
-                is_durable: durable,
+                is_durable,
                 began,
                 acknowledged: None,
                 id: None,
@@ -294,7 +307,7 @@ impl Actor {
     }
 
     /// Claims, and books what is delivered.
-    fn claim(&self, request: ClaimRequest) -> Option<(Claims, Vec<(usize, usize)>)> {
+    pub fn claim(&self, request: ClaimRequest) -> Option<(Claims, Vec<(usize, usize)>)> {
         let (began, began_ms) = self.with(|world| (world.ledger.moment(), world.disk.now_ms));
         let claims = match self.spool().and_then(|spool| spool.claim(&queue(QUEUE), &request)) {
             Ok(claims) => claims,
@@ -307,6 +320,12 @@ impl Actor {
         if !self.lives_to_say() {
             return None;
         }
+        self.hold_to(|world| {
+            if world.ledger.is_surely_paused && world.was_alone(self.pid) {
+                return Err("a paused queue delivers".to_owned());
+            }
+            Ok(())
+        });
         self.check_notices(&claims.notices);
         let was_alone = self.with(|world| world.was_alone(self.pid));
         let places: Vec<_> = claims.deliveries.iter_mut().map(|delivery| self.book(delivery, began)).collect();
@@ -419,7 +438,7 @@ impl Actor {
     }
 
     /// One of the claims that are known, the latest first.
-    fn pick(&self, which: usize) -> Option<(usize, usize, Receipt)> {
+    pub fn pick(&self, which: usize) -> Option<(usize, usize, Receipt)> {
         self.with(|world| {
             let mut all: Vec<(u64, usize, usize)> = Vec::new();
             for (number, entry) in world.ledger.entries.iter().enumerate() {
@@ -500,7 +519,7 @@ impl Actor {
     }
 
     /// The receipt of a claim that lives for sure has to be honoured.
-    fn refuse_nothing_live<T>(&self, result: &Result<T, Error>, was_live: bool, number: usize) {
+    pub fn refuse_nothing_live<T>(&self, result: &Result<T, Error>, was_live: bool, number: usize) {
         self.with(|world| {
             if matches!(result, Err(Error::StaleReceipt { .. })) && was_live && world.was_alone(self.pid) {
                 world.violate(format!("I5: the live claim on message {number} was called stale"));
@@ -539,29 +558,5 @@ impl Actor {
             });
         }
         self.say(result, "extend");
-    }
-
-    fn note_failure(&self, which: usize) {
-        let Some((number, at, receipt)) = self.pick(which) else { return };
-        let was_live = self.with(|world| world.is_surely_live(number, at));
-        let failure = Failure { at: UnixMillis(1), delivery: 1, reason: "exit status 1".to_owned() };
-        let result = self.by_receipt(|spool| spool.note_failure(&receipt, &failure));
-        self.refuse_nothing_live(&result, was_live, number);
-        if result.is_ok() && was_live && self.with(|world| world.was_alone(self.pid)) {
-            let mut noted = 0;
-            let looked = self.by_receipt(|spool| {
-                spool.peek(&receipt.queue, Which::Id(receipt.name.id), &mut |peeked| {
-                    noted = peeked.failures.len();
-                    std::ops::ControlFlow::Continue(())
-                })
-            });
-            self.hold_to(|world| match looked {
-                Ok(()) if noted == 0 && world.was_alone(self.pid) => {
-                    Err("a failure was noted, and is not there".to_owned())
-                }
-                _ => Ok(()),
-            });
-        }
-        self.say(result, "note failure");
     }
 }

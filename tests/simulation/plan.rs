@@ -59,13 +59,12 @@ fn drawn_policy(choices: &mut Choices) -> Policy {
     policy
 }
 
-fn drawn_limits(choices: &mut Choices, policy: &Policy) -> Limits {
-    let cuts = if policy.durability == Durability::Full { [0, 1, 1, 2][choices.pick(4)] } else { 0 };
+fn drawn_limits(choices: &mut Choices) -> Limits {
     Limits {
         switches: u32::MAX,
         errors: [0, 1, 3][choices.pick(3)],
         kills: [0, 1, 2][choices.pick(3)],
-        cuts,
+        cuts: [0, 1, 1, 2][choices.pick(4)],
         ticks: [0, 2, 5][choices.pick(3)],
         switch_one_in: [2, 5, 20][choices.pick(3)],
         fault_one_in: [10, 30, 60][choices.pick(3)],
@@ -78,12 +77,15 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     let model = plan.model.unwrap_or_else(|| MODELS[choices.pick(MODELS.len())]);
     let is_drawn = plan.processes.is_empty();
     let policy = if is_drawn { drawn_policy(&mut choices) } else { (plan.policy)() };
-    let limits = if is_drawn { drawn_limits(&mut choices, &policy) } else { plan.limits.clone() };
+    let limits = if is_drawn { drawn_limits(&mut choices) } else { plan.limits.clone() };
     let mut disk = Disk::new(START_MS);
     disk.inodes[ROOT].modified_ms = START_MS;
     let mut world = World::new(disk, model, choices, keeps_history);
     world.fault = plan.fault;
+    world.ledger.is_unsynced = policy.durability == Durability::None;
     world.ledger.limit = policy.max_deliveries;
+    world.ledger.lowest_limit = policy.max_deliveries;
+    world.ledger.has_dead_letters = policy.max_deliveries.is_some();
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     // What is done where the file system cannot be told has to be right on each of them.
@@ -95,8 +97,7 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     recover(&world);
     let mut world = Arc::into_inner(world).expect("all processes have ended").into_inner().expect("no panic");
     let now_ms = world.disk.now_ms;
-    // Where the file system cannot be told, keys are not promised.
-    let keys = if world.is_unknown { Ok(()) } else { world.ledger.check_keys() };
+    let keys = if world.promises_keys() { world.ledger.check_keys() } else { Ok(()) };
     if let Err(why) = world.ledger.close(now_ms).and(keys) {
         world.violate(why);
     }
@@ -180,6 +181,7 @@ fn recover(world: &Shared) {
                 actor.with(|world| world.violate(format!("I9: nothing can be made or dropped any more: {error}")));
             }
         }
+        actor.resume_for_good();
         // Now and then something is broken by hand, where that is all that is wrong.
         if actor.with(|world| {
             let is_whole = world.all_is_heard_of() && !world.is_exhaustive && !world.ledger.may_be_damaged;
@@ -254,7 +256,9 @@ fn check_leftovers(world: &mut World) {
                 }
                 ["corrupt", _] => world.ledger.may_be_damaged,
                 // Whole temporaries wait there for somebody who knows the file system.
-                ["tmp", _] | ["unique", ..] => world.is_unknown,
+                ["tmp", _] => world.is_unknown,
+                // Of a message that was set aside by one who died over it.
+                ["unique", ..] => world.is_unknown || world.ledger.may_be_damaged,
                 _ => false,
             };
             if !is_expected {

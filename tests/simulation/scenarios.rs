@@ -53,7 +53,10 @@ const FAIL: Operation = Operation::ClaimHeld { most: 1, then: Then::Fail };
 const REPAIR: Operation = Operation::Fsck { repair: true };
 const UNIQUE: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0 };
 const WINDOW: Operation = Operation::PutUnique { key: 0, window_s: 40, delay_s: 0 };
+const LOOK_FOR_DAMAGE: Operation = Operation::Fsck { repair: false };
 const MOVE: Operation = Operation::MoveAll { back: false };
+const NOTE: Operation = Operation::NoteFailure { which: 0 };
+const WAITING: Operation = Operation::ClaimWaiting;
 
 const fn case(
     name: &'static str,
@@ -92,14 +95,33 @@ pub const SCENARIOS: &[Scenario] = &[
     case("release with a delay: kills", &[PUT, CLAIM], &[&[LATER]], 0, KILL),
     case("extend: errors", &[PUT, CLAIM], &[&[EXTEND, DELETE]], 0, ERROR),
     case("extend: power cuts", &[PUT, CLAIM], &[&[EXTEND]], 0, CUT),
+    case("extend: kills", &[PUT, CLAIM], &[&[EXTEND]], 0, KILL),
+    case("release with a delay: errors", &[PUT, CLAIM], &[&[LATER]], 0, ERROR),
+    case("note of a failure: errors", &[PUT, CLAIM], &[&[NOTE, DELETE]], 0, ERROR),
+    case("note of a failure: kills", &[PUT, CLAIM], &[&[NOTE]], 0, KILL),
+    case("look: errors", &[PUT, DELAYED, CLAIM], &[&[Operation::Look]], 0, ERROR),
+    case("wait: errors", &[DELAYED], &[&[Operation::Wait, CLAIM]], 0, ERROR),
+    case("wait for a message: errors", &[DELAYED], &[&[WAITING]], 0, ERROR),
+    case("wait for a message and put", &[], &[&[WAITING], &[PUT]], 1, NOTHING),
     case("move to another queue: errors", &[Operation::Create, PUT, DELAYED], &[&[MOVE]], 0, ERROR),
     case("move to another queue: kills", &[Operation::Create, PUT, DELAYED], &[&[MOVE]], 0, KILL),
     case("move to another queue: power cuts", &[Operation::Create, PUT, DELAYED], &[&[MOVE]], 0, CUT),
+    case("purge: errors", &[PUT, DELAYED, CLAIM], &[&[Operation::Purge, PUT]], 0, ERROR),
+    case("purge: power cuts", &[PUT, DELAYED], &[&[Operation::Purge]], 0, CUT),
     case("purge: kills", &[PUT, DELAYED], &[&[Operation::Purge]], 0, KILL),
+    case("create and drop: errors", &[], &[&[Operation::Create, Operation::Drop]], 0, ERROR),
+    case("drop of a queue that is not empty: errors", &[PUT, CLAIM, DELAYED], &[&[Operation::DropForce]], 0, ERROR),
+    case("drop of a queue that is not empty: kills", &[PUT, CLAIM, DELAYED], &[&[Operation::DropForce]], 0, KILL),
+    case("drop of a queue that is not empty: power cuts", &[PUT, CLAIM], &[&[Operation::DropForce]], 0, CUT),
+    case("drop of a queue that is not empty, and put", &[PUT], &[&[Operation::DropForce], &[PUT]], 1, NOTHING),
     case("create and drop: kills", &[], &[&[Operation::Create, Operation::Drop]], 0, KILL),
     case("create and drop: power cuts", &[PUT], &[&[Operation::Create, Operation::Drop]], 0, CUT),
     case("policy: errors", &[], &[&[Operation::SetPolicy, PUT]], 0, ERROR),
     case("policy: kills", &[], &[&[Operation::SetPolicy]], 0, KILL),
+    case("pause and resume: errors", &[PUT], &[&[Operation::Pause, CLAIM, Operation::Resume, CLAIM]], 0, ERROR),
+    case("pause and resume: kills", &[PUT], &[&[Operation::Pause, Operation::Resume, CLAIM]], 0, KILL),
+    case("pause and claim", &[PUT], &[&[Operation::Pause, Operation::Resume], &[CLAIM]], 1, NOTHING),
+    case("check: errors", &[PUT, CLAIM, DELAYED], &[&[LOOK_FOR_DAMAGE]], 0, ERROR),
     case("repair: errors", &[PUT, CLAIM, DELAYED], &[&[REPAIR]], 0, ERROR),
     case("repair: kills", &[PUT, CLAIM, DELAYED], &[&[REPAIR]], 0, KILL),
     case("unique put: errors", &[], &[&[UNIQUE, UNIQUE]], 0, ERROR),

@@ -421,12 +421,18 @@ impl FileHandle for SimFile {
     }
 }
 
-/// Waiting makes time pass.
+/// For how long a receiver may sleep: rings get lost.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Waiting makes time pass, as if every ring were lost.
 pub struct SimBell(SimFs);
 
 impl Bell for SimBell {
     fn wait(&mut self, at_most: Duration) -> io::Result<()> {
         self.0.at(call("wait", LOOK), Path::new("bell"), |world| {
+            if at_most > LONGEST_SLEEP {
+                world.violate(format!("a receiver sleeps for {at_most:?} without a look"));
+            }
             world.disk.now_ms += u64::try_from(at_most.as_millis()).unwrap_or(0);
             Ok(())
         })

@@ -68,7 +68,7 @@ impl World {
         let (began, key) = (entries[number].began, entries[number].key.map(|(key, _)| key));
         let now_ms = self.disk.now_ms;
         // (On a full disk a window ends with its message.)
-        if self.counts.errors > 0 || self.is_unknown {
+        if self.counts.errors > 0 || !self.promises_keys() {
             return Ok(());
         }
         for (first, entry) in entries.iter().enumerate().filter(|(first, _)| *first != number) {
@@ -81,8 +81,17 @@ impl World {
         Ok(())
     }
 
+    /// Whether keys are promised: not where the file system cannot be told, nor by what a power cut has taken before it was
+    /// synced.
+    pub fn promises_keys(&self) -> bool {
+        !(self.is_unknown || self.ledger.is_unsynced && self.counts.cuts > 0)
+    }
+
     /// Nothing was put, for there is another: that was not gone before.
     fn check_present(&self, number: usize, id: mq::domain::MessageId, began_ms: u64) -> Verdict {
+        if !self.promises_keys() {
+            return Ok(());
+        }
         let entries = &self.ledger.entries;
         let (began, key) = (entries[number].began, entries[number].key.map(|(key, _)| key));
         let Some((first, entry)) = entries.iter().enumerate().find(|(_, entry)| entry.id == Some(id)) else {

@@ -4,10 +4,10 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use mq::domain::{MessageId, Policy, Visibility};
+use mq::domain::{MessageId, Policy, UnixMillis, Visibility};
 use mq::store::spool::Spool;
 use mq::store::spool::fsck::{Finding, FindingKind, Summary};
-use mq::store::{ClaimRequest, Error, Store as _, Which};
+use mq::store::{ClaimRequest, Error, Failure, Store as _, Which};
 
 use super::expect::check_policy;
 use super::operations::{Actor, OTHER, QUEUE, ROOT, queue};
@@ -72,8 +72,127 @@ impl Actor {
             Ok(())
         })?;
         let after = spool.policy(&queue(QUEUE))?;
-        self.hold_to(|_| check_policy(&before, &after));
+        // (Who drops the queue meanwhile takes its policy along.)
+        self.hold_to(|world| if world.was_alone(self.pid) { check_policy(&before, &after) } else { Ok(()) });
         Ok(())
+    }
+
+    pub fn note_failure(&self, which: usize) {
+        let Some((number, at, receipt)) = self.pick(which) else { return };
+        let was_live = self.with(|world| world.is_surely_live(number, at));
+        let failure = Failure { at: UnixMillis(1), delivery: 1, reason: "exit status 1".to_owned() };
+        let result = self.by_receipt(|spool| spool.note_failure(&receipt, &failure));
+        self.refuse_nothing_live(&result, was_live, number);
+        if result.is_ok() && was_live && self.with(|world| world.was_alone(self.pid)) {
+            let mut noted = 0;
+            let looked = self.by_receipt(|spool| {
+                spool.peek(&receipt.queue, Which::Id(receipt.name.id), &mut |peeked| {
+                    noted = peeked.failures.len();
+                    std::ops::ControlFlow::Continue(())
+                })
+            });
+            self.hold_to(|world| match looked {
+                Ok(()) if noted == 0 && world.was_alone(self.pid) => {
+                    Err("a failure was noted, and is not there".to_owned())
+                }
+                _ => Ok(()),
+            });
+        }
+        self.say(result, "note failure");
+    }
+
+    pub fn set_limit(&self, limit: Option<u32>) {
+        self.with(|world| {
+            let ledger = &mut world.ledger;
+            ledger.limit = None;
+            ledger.has_dead_letters |= limit.is_some();
+            ledger.lowest_limit = ledger.lowest_limit.into_iter().chain(limit).min();
+        });
+        let result = self.change_policy(|policy| policy.max_deliveries = limit);
+        self.with(|world| {
+            // Who was at it meanwhile may have seen the old one.
+            world.ledger.limit = limit.filter(|_| result.is_ok() && world.was_alone(self.pid));
+        });
+        self.say(result, "set");
+    }
+
+    /// Holds receivers off, or lets them go on.
+    pub fn pause(&self, is_paused: bool) {
+        self.with(|world| {
+            world.ledger.is_paused |= is_paused;
+            world.ledger.is_surely_paused = false;
+        });
+        let result = self.change_policy(|policy| policy.paused = is_paused);
+        self.with(|world| {
+            if result.is_ok() && world.is_alive(self.pid) && world.was_alone(self.pid) {
+                world.ledger.is_paused = is_paused;
+                world.ledger.is_surely_paused = is_paused;
+            } else {
+                // Somebody else may have paused it last.
+                world.ledger.is_surely_paused = false;
+            }
+        });
+        self.say(result, "pause");
+    }
+
+    /// Peace: receivers are let go on, whoever held them off.
+    pub fn resume_for_good(&self) {
+        if !self.with(|world| world.ledger.is_paused) {
+            return;
+        }
+        match self.change_policy(|policy| policy.paused = false) {
+            Ok(()) | Err(Error::NoSuchQueue { .. }) => {}
+            Err(error) => self.with(|world| world.violate(format!("I9: the queue stays paused: {error}"))),
+        }
+        self.with(|world| (world.ledger.is_paused, world.ledger.is_surely_paused) = (false, false));
+    }
+
+    fn change_policy(&self, change: impl Fn(&mut Policy)) -> Result<(), Error> {
+        let changed = self.spool()?.change_policy(&queue(QUEUE), &mut |policy| {
+            change(policy);
+            Ok(())
+        });
+        changed.map(|_| ())
+    }
+
+    /// All that is in the queue goes with it, and does not come back.
+    pub fn drop_force(&self) {
+        self.with(|world| {
+            world.ledger.may_be_away = true;
+            world.ledger.may_all_go(QUEUE);
+        });
+        let result = self.by_receipt(|spool| spool.drop_queue(&queue(QUEUE), true));
+        self.with(|world| {
+            // As with a purge: what was begun before it ended may have been taken as well.
+            world.ledger.may_all_go(QUEUE);
+            if result.is_ok() && world.is_alive(self.pid) && world.was_alone(self.pid) {
+                world.purged();
+            }
+        });
+        self.say(result, "drop");
+    }
+
+    /// Waits for a message as `get --wait` does: a look, a sleep, a look. Each look is held to what a claim has to
+    /// find, so a message whose ring was lost is there after the next sleep.
+    pub fn claim_waiting(&self) {
+        let request = ClaimRequest { visibility: Visibility::Timed(Some(Duration::from_secs(30))), most: 1 };
+        let spool = match self.spool() {
+            Ok(spool) => spool,
+            Err(error) => return self.say::<()>(Err(error), "wait"),
+        };
+        let mut watch = match spool.watch(&queue(QUEUE)) {
+            Ok(watch) => watch,
+            Err(error) => return self.say::<()>(Err(error), "wait"),
+        };
+        for _ in 0..4 {
+            let Some((claims, _)) = self.claim(request) else { return };
+            if !claims.deliveries.is_empty() {
+                return;
+            }
+            if let Err(error) = watch.wait(Duration::from_secs(5)) {
+                return self.say::<()>(Err(error), "wait");
+            }
+        }
     }
 
     pub fn fsck_findings(&self, repair: bool) -> (Vec<Finding>, Result<Summary, Error>) {

@@ -14,6 +14,7 @@ use mq::store::spool::fs::{Fault, Names};
 
 use super::choices::{Choices, next_random};
 use super::disk::{Disk, Ino, errno, error};
+use super::kinds::KINDS;
 use super::ledger::Ledger;
 
 /// A process's number.
@@ -75,6 +76,8 @@ struct Process {
     had_company: bool,
     /// A call of this operation was made to fail.
     was_disturbed: bool,
+    /// This operation was answered with an error.
+    has_failed: bool,
     /// Descriptions that a command has inherited.
     inherited: Vec<Description>,
 }
@@ -87,6 +90,8 @@ pub struct Counts {
     pub kills: u64,
     pub cuts: u64,
     pub operations: u64,
+    /// How many operations of each kind ended well, and how many with an error.
+    pub ends: [[u64; 2]; KINDS.len()],
 }
 
 /// What the schedule does next.
@@ -212,12 +217,19 @@ impl World {
         }
         let process = &mut self.processes[pid];
         (process.is_busy, process.had_company, process.was_disturbed) = (true, company, false);
+        process.has_failed = false;
         self.tell(Some(pid), what);
     }
 
-    pub fn end(&mut self, pid: Pid) {
+    pub fn end(&mut self, pid: Pid, kind: usize) {
         // Who dies in the midst of it may have left anything half done: it goes on to be company.
         self.processes[pid].is_busy = false;
+        self.counts.ends[kind][usize::from(self.processes[pid].has_failed)] += 1;
+    }
+
+    /// The operation was answered with an error.
+    pub fn note_failed(&mut self, pid: Pid) {
+        self.processes[pid].has_failed = true;
     }
 
     /// Nobody else did anything while this process was at it, and nothing failed.
