@@ -15,8 +15,8 @@ pub struct Choice {
 enum Source {
     /// Drawn at random, the same for the same seed.
     Seed(u64),
-    /// Given; calm where the script ends.
-    Script(Vec<u32>),
+    /// Given; where the script ends calm, or drawn.
+    Script(Vec<u32>, Option<u64>),
 }
 
 /// Where decisions come from, and those that were taken.
@@ -32,7 +32,11 @@ impl Choices {
     }
 
     pub fn from_script(script: Vec<u32>) -> Self {
-        Self { source: Source::Script(script), taken: Vec::new() }
+        Self { source: Source::Script(script, None), taken: Vec::new() }
+    }
+
+    pub fn from_script_and_seed(script: Vec<u32>, seed: u64) -> Self {
+        Self { source: Source::Script(script, Some(seed)), taken: Vec::new() }
     }
 
     pub fn taken(&self) -> &[Choice] {
@@ -56,9 +60,14 @@ impl Choices {
             return 0;
         }
         let most = u32::try_from(of).expect("few options") - 1;
+        let drawn = |state: &mut u64| u32::try_from(by_chance(next_random(state))).expect("one of few");
         let value = match &mut self.source {
-            Source::Seed(state) => u32::try_from(by_chance(next_random(state))).expect("one of few"),
-            Source::Script(script) => script.get(self.taken.len()).copied().unwrap_or(0).min(most),
+            Source::Seed(state) => drawn(state),
+            Source::Script(script, rest) => match (script.get(self.taken.len()), rest) {
+                (Some(value), _) => (*value).min(most),
+                (None, Some(state)) => drawn(state),
+                (None, None) => 0,
+            },
         };
         self.taken.push(Choice { value, of: most + 1 });
         value as usize

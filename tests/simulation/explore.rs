@@ -159,12 +159,17 @@ pub fn invariant(why: &str) -> &str {
     why.split([' ', ':']).next().unwrap_or_default()
 }
 
-/// A smaller run that breaks the same invariant: choices left out, made calm, made smaller.
+/// How many of the first choices say what kind of run it is, and in how many ways each is gone on with.
+const BEGINNINGS: usize = 12;
+const WAYS: u64 = 48;
+
+/// A smaller run that breaks the same invariant: gone on with by chance (with fewer processes every later choice would
+/// mean something else), choices left out, made calm, made smaller.
 pub fn shrink(plan: &Plan, failure: Failure, at_most: Duration) -> Failure {
     let end = Instant::now() + at_most;
     let mut best = failure;
-    let attempt = |script: Vec<u32>, best: &Failure| -> Option<Failure> {
-        let outcome = run(plan, Choices::from_script(script), false);
+    let attempt = |choices: Choices, best: &Failure| -> Option<Failure> {
+        let outcome = run(plan, choices, false);
         let found = self::failure(best.seed, &outcome)?;
         let is_better = (found.script.len(), &found.script) < (best.script.len(), &best.script);
         (invariant(&found.why) == invariant(&best.why) && is_better).then_some(found)
@@ -172,6 +177,14 @@ pub fn shrink(plan: &Plan, failure: Failure, at_most: Duration) -> Failure {
     let mut improved = true;
     while improved && Instant::now() < end {
         improved = false;
+        for begun in 0..BEGINNINGS {
+            for seed in (0..WAYS).take_while(|_| Instant::now() < end) {
+                let choices = Choices::from_script_and_seed(best.script.iter().copied().take(begun).collect(), seed);
+                if let Some(shorter) = attempt(choices, &best).filter(|found| found.script.len() < best.script.len()) {
+                    (best, improved) = (shorter, true);
+                }
+            }
+        }
         let mut len = best.script.len().max(2) / 2;
         while len > 0 && Instant::now() < end {
             let mut at = 0;
@@ -184,7 +197,7 @@ pub fn shrink(plan: &Plan, failure: Failure, at_most: Duration) -> Failure {
                 let mut smaller = best.script.clone();
                 smaller[at] /= 2;
                 let tries = [without, calm, smaller];
-                match tries.into_iter().find_map(|script| attempt(script, &best)) {
+                match tries.into_iter().find_map(|script| attempt(Choices::from_script(script), &best)) {
                     Some(better) => (best, improved) = (better, true),
                     None => at = to,
                 }
