@@ -341,6 +341,25 @@ fn the_lock_of_the_moves_is_the_groups() {
     assert_eq!(mode & 0o777, 0o660);
 }
 
+/// Who removed an old name and died before that was durable has left a mark: the next one makes it so, and takes the mark
+/// away.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i4_a_removal_that_is_not_durable_is_made_so_by_the_next() {
+    let b = Bench::spool(Order::Classical);
+    let mark = b.path_of("../lock");
+    let is_marked = || std::fs::metadata(&mark).unwrap().len() > 0;
+    b.put("x");
+    let receipt = b.claim().unwrap().receipt;
+    assert!(!is_marked());
+    std::fs::write(&mark, [0]).unwrap();
+    assert!(is_done(&b.store.release(&[receipt], secs(0))));
+    assert!(!is_marked());
+    std::fs::write(&mark, [0]).unwrap();
+    assert_eq!(b.drain("q"), ["x"]);
+    assert!(!is_marked());
+}
+
 /// What a power cut leaves of a move that was not synced can be both of its names: the next one completes it.
 #[test]
 #[allow(clippy::disallowed_methods)] // The test's own meddling.

@@ -65,6 +65,7 @@ fn drawn_limits(choices: &mut Choices) -> Limits {
         errors: [0, 1, 3][choices.pick(3)],
         kills: [0, 1, 2][choices.pick(3)],
         cuts: [0, 1, 1, 2][choices.pick(4)],
+        ends_in_cut: false,
         ticks: [0, 2, 5][choices.pick(3)],
         switch_one_in: [2, 5, 20][choices.pick(3)],
         fault_one_in: [10, 30, 60][choices.pick(3)],
@@ -142,7 +143,7 @@ fn live(world: &Shared, plan: &Plan) {
     let mut world = hold(world);
     world.end_commands();
     // What was acknowledged last has to survive, too.
-    if world.limits.cuts > 0 && world.choices.pick(2) > 0 {
+    if world.limits.ends_in_cut || world.limits.cuts > 0 && world.choices.pick(2) > 0 {
         world.cut_power();
     }
 }

@@ -8,6 +8,7 @@ use super::plan::{Plan, two_deliveries};
 use super::world::Limits;
 
 /// A case and what may happen in it.
+#[derive(Clone, Copy)]
 pub struct Scenario {
     pub name: &'static str,
     pub before: &'static [Operation],
@@ -17,6 +18,8 @@ pub struct Scenario {
     pub switches: u32,
     /// Errors, kills, power cuts and jumps of the clock: each of them at most so often.
     pub misfortunes: [u32; 4],
+    /// Whether the power goes when all is done.
+    pub ends_in_cut: bool,
 }
 
 impl Scenario {
@@ -27,7 +30,15 @@ impl Scenario {
             policy: self.policy,
             before: self.before,
             processes: self.processes,
-            limits: Limits { switches: self.switches, errors, kills, cuts, ticks, ..Limits::CALM },
+            limits: Limits {
+                switches: self.switches,
+                errors,
+                kills,
+                cuts,
+                ticks,
+                ends_in_cut: self.ends_in_cut,
+                ..Limits::CALM
+            },
             fault: None,
         }
     }
@@ -48,6 +59,7 @@ const RELEASE: Operation = Operation::Release { which: 0, delay_s: 0 };
 const LATER: Operation = Operation::Release { which: 0, delay_s: 4 };
 const EXTEND: Operation = Operation::Extend { which: 0, visibility_s: 60 };
 const COMMAND: Operation = Operation::ClaimHeld { most: 1, then: Then::Command };
+const GIVE_BACK: Operation = Operation::ClaimHeld { most: 1, then: Then::Release };
 const VANISH: Operation = Operation::ClaimHeld { most: 1, then: Then::Vanish };
 const FAIL: Operation = Operation::ClaimHeld { most: 1, then: Then::Fail };
 const REPAIR: Operation = Operation::Fsck { repair: true };
@@ -65,7 +77,12 @@ const fn case(
     switches: u32,
     misfortunes: [u32; 4],
 ) -> Scenario {
-    Scenario { name, before, processes, policy: Policy::default, switches, misfortunes }
+    Scenario { name, before, processes, policy: Policy::default, switches, misfortunes, ends_in_cut: false }
+}
+
+/// A case after which the power goes.
+const fn and_cut(scenario: Scenario) -> Scenario {
+    Scenario { ends_in_cut: true, ..scenario }
 }
 
 /// All of them. What one process does alone is failed, killed and cut off at every call; what several do at once is
@@ -153,6 +170,9 @@ pub const SCENARIOS: &[Scenario] = &[
     case("put and power cut", &[], &[&[PUT], &[PUT]], 1, CUT),
     case("put and delete, and power cut", &[PUT, CLAIM], &[&[PUT], &[DELETE]], 1, CUT),
     case("claim and sweep, and kill", &[PUT, VANISH], &[&[CLAIM], &[CLAIM]], 1, KILL),
+    and_cut(case("held claim given back: errors, and a power cut", &[PUT], &[&[GIVE_BACK, CLAIM, DELETE]], 0, ERROR)),
+    and_cut(case("held claim given back: kills, and a power cut", &[PUT], &[&[GIVE_BACK], &[CLAIM, DELETE]], 0, KILL)),
+    and_cut(case("claim: kills, and a power cut", &[PUT, SHORT], &[&[CLAIM], &[TAKE]], 0, KILL)),
     case("move and claim", &[Operation::Create, PUT], &[&[MOVE], &[CLAIM, DELETE]], 2, NOTHING),
     case("move and put", &[Operation::Create, PUT], &[&[MOVE], &[PUT]], 2, NOTHING),
     case("drop and move into it", &[Operation::Create, PUT], &[&[Operation::Drop], &[MOVE]], 2, NOTHING),

@@ -353,6 +353,14 @@ impl FileHandle for SimFile {
         self.write_bytes(bytes, Some(usize::try_from(offset).map_err(io::Error::other)?)).map(|_| ())
     }
 
+    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
+        self.at(call("set length of", &[errno::IO]), |world| {
+            let file = world.disk.file(self.ino)?;
+            file.bytes.resize(usize::try_from(len_bytes).map_err(io::Error::other)?, 0);
+            Ok(())
+        })
+    }
+
     fn sync(&self) -> io::Result<()> {
         let synced = self.at(call("sync", BYTES), |world| {
             world.disk.sync(self.ino);

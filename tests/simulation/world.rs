@@ -42,6 +42,8 @@ pub struct Limits {
     pub kills: u32,
     /// How often the power goes.
     pub cuts: u32,
+    /// Whether it goes once more when all is done.
+    pub ends_in_cut: bool,
     /// How often the clock jumps.
     pub ticks: u32,
     /// One point in so many is a switch.
@@ -52,8 +54,16 @@ pub struct Limits {
 
 impl Limits {
     /// Nothing happens but what processes do.
-    pub const CALM: Self =
-        Self { switches: 0, errors: 0, kills: 0, cuts: 0, ticks: 0, switch_one_in: 2, fault_one_in: 2 };
+    pub const CALM: Self = Self {
+        switches: 0,
+        errors: 0,
+        kills: 0,
+        cuts: 0,
+        ends_in_cut: false,
+        ticks: 0,
+        switch_one_in: 2,
+        fault_one_in: 2,
+    };
 }
 
 /// How far the clock may jump at once: into the next second, past a temporary's youth, past a claim.

@@ -23,6 +23,8 @@ pub enum Fault {
     NoParentSync,
     /// On bare POSIX: a move is one rename, and nothing is synced.
     MoveByRename,
+    /// On bare POSIX: nothing says that a removal of an old name is not durable.
+    RemovalUnmarked,
     /// The names that a batch got are not synced.
     NoBatchSync,
     /// A delete is not synced.
@@ -55,7 +57,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -64,6 +66,7 @@ impl Fault {
         Self::NoPublishedNameSync,
         Self::NoParentSync,
         Self::MoveByRename,
+        Self::RemovalUnmarked,
         Self::NoBatchSync,
         Self::NoDeleteSync,
         Self::CountNotCompared,

@@ -81,6 +81,8 @@ pub trait FileHandle: Read + Write + Seek + Send + 'static {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `bytes` at `offset`.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts it to a length, or adds zeros up to it; on most file systems without taking any space for them.
+    fn set_len(&self, len_bytes: u64) -> io::Result<()>;
     /// Makes the file's bytes and length durable, or a directory's entries.
     fn sync(&self) -> io::Result<()>;
     /// What is known of it.

@@ -48,6 +48,7 @@ pub mod fuzzing;
 mod layout;
 mod lock;
 mod look;
+mod move_lock;
 mod moves;
 mod policy;
 mod put;

@@ -20,9 +20,10 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::fs::{Access, Fault, FileHandle, Fs, Names, Status, is_out_of_space};
+use super::fs::{Fault, FileHandle, Fs, Names, Status, is_out_of_space};
 use super::layout::{self, SPARES, parse_name};
-use super::{Heir, Kind, Modes, Order, Queue};
+use super::move_lock::MoveLock;
+use super::{Kind, Order, Queue};
 use crate::domain::{Clock, Durability, MessageId, MessageName};
 use crate::store::{At, Error, Result};
 
@@ -32,7 +33,7 @@ const TRIES: usize = 32;
 /// Moves that are to be finished together.
 pub(super) struct SharedMoves<L> {
     /// The lock of the moves.
-    lock: Option<L>,
+    pub(super) lock: Option<MoveLock<L>>,
     /// Old names that are still there, and the directories that have the new ones.
     linked: Vec<(PathBuf, PathBuf)>,
 }
@@ -68,14 +69,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 other => other,
             };
         }
-        let _lock = self.lock_moves()?;
+        let lock = self.lock_moves()?;
         let status = match self.fs().status(from) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::Gone),
             other => other.at("read", from)?,
         };
         let Some(status) = self.without_entry(name.id, from, status)? else { return Ok(Moved::Gone) };
         if status.links > 1 {
-            self.remove_other_names(name, from, status)?;
+            self.remove_other_names(name, from, status, lock.as_ref())?;
         }
         match self.link_into(from, to)? {
             Some(Moved::Gone) => return Ok(Moved::Gone),
@@ -87,54 +88,24 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     return Ok(Moved::Yes);
                 }
                 self.sync_into(parent(to))?;
-                // A put that failed to sync its name may have taken that away by now.
-                self.unlink(from)?;
+                self.removing(lock.as_ref(), || {
+                    // A put that failed to sync its name may have taken that away by now.
+                    self.unlink(from)?;
+                    self.sync_upward(parent(from))
+                })?;
             }
             None => {
-                if self.rename_into(from, to)? == Moved::Gone {
-                    return Ok(Moved::Gone);
-                }
-                self.sync_into(parent(to))?;
+                return self.removing(lock.as_ref(), || {
+                    if self.rename_into(from, to)? == Moved::Gone {
+                        return Ok(Moved::Gone);
+                    }
+                    self.sync_into(parent(to))?;
+                    self.sync_upward(parent(from))?;
+                    Ok(Moved::Yes)
+                });
             }
         }
-        self.sync_upward(parent(from))?;
         Ok(Moved::Yes)
-    }
-
-    /// The lock under which moves of the classical order are done; nothing where it is held already. One for the
-    /// whole spool, because a message can move between two queues, and whoever meets one with two names has to know
-    /// that no mover of either queue is at it.
-    pub(super) fn lock_moves(&self) -> Result<Option<F::File>> {
-        if self.shared.borrow().is_some() {
-            return Ok(None);
-        }
-        let path = self.spool.root().join(layout::MOVES_FILE);
-        let file = match self.fs().open(&path, Access::ReadWrite) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // It is the spool's, whichever queue's receiver makes it, and the umask must not keep its group out.
-                let mode = Modes::of_dir(self.spool.inherited_mode() | self.modes.dir).file;
-                let file = self.fs().open_or_create(&path, mode).at("open", &path)?;
-                if mode & 0o066 != 0 {
-                    // Somebody else may have made it this moment, with the same mode.
-                    let _ = file.set_mode(mode);
-                }
-                if self.heir.is_some() {
-                    let root = self.spool.root();
-                    let heir = Heir::of_dir(self.fs().status(root).at("read", root)?);
-                    heir.inherits(&file).at("give away", &path)?;
-                }
-                file
-            }
-            other => other.at("open", &path)?,
-        };
-        // The lock of a message that is held would be waited for by its own holder.
-        let status = file.status().at("read", &path)?;
-        if status.links > 1 && status.len_bytes > 0 {
-            let source = io::Error::other("it is a second name of some other file");
-            return Err(Error::Io { action: "lock", path, source });
-        }
-        file.lock().at("lock", &path)?;
-        Ok(Some(file))
     }
 
     /// Lets the moves that `act` makes share their syncs, where there are any: all links first, then the syncs of
@@ -148,15 +119,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         *self.shared.borrow_mut() = Some(SharedMoves { lock, linked: Vec::new() });
         let acted = act();
         let Some(SharedMoves { lock, linked }) = self.shared.borrow_mut().take() else { return acted };
+        if linked.is_empty() {
+            return acted;
+        }
         let dirs: BTreeSet<&Path> = linked.iter().map(|(_, to_dir)| to_dir.as_path()).collect();
         dirs.into_iter().try_for_each(|dir| self.sync_into(dir))?;
-        for (from, _) in &linked {
-            // It may be gone: set aside or deleted since, with all its names.
-            self.unlink(from)?;
-        }
-        let dirs: BTreeSet<&Path> = linked.iter().map(|(from, _)| parent(from)).collect();
-        dirs.into_iter().try_for_each(|dir| self.sync_upward(dir))?;
-        drop(lock);
+        self.removing(lock.as_ref(), || {
+            for (from, _) in &linked {
+                // It may be gone: set aside or deleted since, with all its names.
+                self.unlink(from)?;
+            }
+            let dirs: BTreeSet<&Path> = linked.iter().map(|(from, _)| parent(from)).collect();
+            dirs.into_iter().try_for_each(|dir| self.sync_upward(dir))
+        })?;
         acted
     }
 
@@ -324,7 +299,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// Removes every name of a message but `keep`: what a mover left that died between link and unlink. The caller has
     /// the lock of the moves. A copy of the message is another file, and stays.
-    pub(super) fn remove_other_names(&self, name: &MessageName, keep: &Path, kept: Status) -> Result<()> {
+    pub(super) fn remove_other_names(
+        &self,
+        name: &MessageName,
+        keep: &Path,
+        kept: Status,
+        lock: Option<&MoveLock<F::File>>,
+    ) -> Result<()> {
         let leaf = self.layout.leaf(name.priority, name.seq);
         // Where it most likely is; and, when the move was to another queue, wherever it is.
         let near = [leaf, self.layout.claimed(), self.layout.delayed(), self.layout.tmp()];
@@ -333,20 +314,22 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             // The mover may have died before it had synced the name that is kept now.
             self.sync_into(parent(keep))?;
         }
-        others.iter().try_for_each(|other| self.remove_name(other))
+        others.iter().try_for_each(|other| self.remove_name(other, lock))
     }
 
     /// Removes the name `other` of a message whose name `keep` is one that receivers find. The caller has the lock of the
     /// moves.
-    pub(super) fn remove_second_name(&self, keep: &Path, other: &Path) -> Result<()> {
+    pub(super) fn remove_second_name(&self, keep: &Path, other: &Path, lock: Option<&MoveLock<F::File>>) -> Result<()> {
         self.sync_into(parent(keep))?;
-        self.remove_name(other)
+        self.remove_name(other, lock)
     }
 
-    fn remove_name(&self, path: &Path) -> Result<()> {
-        // (Who sweeps up after a batch may be faster.)
-        self.unlink(path)?;
-        self.sync_upward(parent(path))
+    fn remove_name(&self, path: &Path, lock: Option<&MoveLock<F::File>>) -> Result<()> {
+        self.removing(lock, || {
+            // (Who sweeps up after a batch may be faster.)
+            self.unlink(path)?;
+            self.sync_upward(parent(path))
+        })
     }
 
     /// The other names of the message's file at `keep`, in the whole spool; `near` is looked through first. One that is
@@ -393,7 +376,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         name: &MessageName,
         path: &Path,
         durability: Durability,
-    ) -> Result<Option<F::File>> {
+    ) -> Result<Option<MoveLock<F::File>>> {
         if durability == Durability::None
             || self.spool.names() != Names::Whole
             || self.status_if_doubled(name, path)?.is_none()
@@ -402,7 +385,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         let lock = self.lock_moves()?;
         if let Some(status) = self.status_if_doubled(name, path)? {
-            self.remove_other_names(name, path, status)?;
+            self.remove_other_names(name, path, status, lock.as_ref())?;
         }
         Ok(lock)
     }
@@ -439,9 +422,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn remove_names(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
         if self.is_classical(durability) {
-            let _lock = self.lock_moves()?;
+            let lock = self.lock_moves()?;
             if let Some(status) = self.status_if_doubled(name, path)? {
-                self.remove_other_names(name, path, status)?;
+                self.remove_other_names(name, path, status, lock.as_ref())?;
             }
             return self.unlink(path);
         }

@@ -67,6 +67,10 @@ impl FileHandle for Memory {
         Ok(())
     }
 
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        panic!("reading writes nothing")
+    }
+
     fn set_mode(&self, _: u32) -> io::Result<()> {
         Ok(())
     }

@@ -86,6 +86,10 @@ impl FileHandle for RealFile {
         self.0.metadata().map(|metadata| status_of(&metadata))
     }
 
+    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
+        self.0.set_len(len_bytes)
+    }
+
     fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(rustix::fs::fchmod(&self.0, Mode::from_raw_mode(mode))?)
     }

@@ -226,7 +226,7 @@ impl<'a, F: Fs, C: Clock> Check<'a, '_, F, C> {
                 if !is_double {
                     return Ok(false);
                 }
-                at_keep.queue.remove_other_names(&keep.name, &keep.path, kept)?;
+                at_keep.queue.remove_other_names(&keep.name, &keep.path, kept, None)?;
                 is_gone(fs, &other.path, "it came back")
             })?;
             Ok(removed == Some(true))

@@ -316,9 +316,9 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         };
         let what = format!("is a second name of the message {}", place.display());
         self.mend(at.finding(FindingKind::TwoNames, path, what, "remove this name"), |check| {
-            let _lock = at.queue.lock_moves()?;
+            let lock = at.queue.lock_moves()?;
             let Some(place) = check.placed_name(at, path, status, id)? else { return Ok(false) };
-            at.queue.remove_second_name(&place, path).map(|()| true)
+            at.queue.remove_second_name(&place, path, lock.as_ref()).map(|()| true)
         });
         true
     }
