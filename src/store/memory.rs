@@ -349,7 +349,9 @@ impl<C: Clock> Store for MemoryStore<C> {
         let (mut contents, now) = (self.contents(), self.clock.now());
         let here = contents.queue(queue)?;
         if let Some((id, until)) = here.keys.get(&unique.key) {
-            let is_expired = |e: &Entry| lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);
+            let is_claimed = |e: &Entry| matches!(e.state, State::Claimed { .. } | State::Held);
+            let is_expired =
+                |e: &Entry| !is_claimed(e) && lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);
             let is_in_force = match until {
                 Some(until) => !until.is_due(now),
                 None => here.entries.values().any(|entry| entry.message.id == *id && !is_expired(entry)),

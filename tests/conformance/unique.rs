@@ -12,6 +12,7 @@ over_every_engine! {
     a_key_is_in_force_in_every_state
     a_key_is_free_when_its_message_is_gone_in_whatever_way
     a_message_that_is_too_old_holds_no_key
+    a_claimed_message_that_gets_too_old_holds_its_key
     a_window_has_nothing_to_do_with_the_fate_of_its_message
     a_window_may_not_be_longer_than_the_retention
     keys_and_queues_do_not_touch_each_other
@@ -114,6 +115,20 @@ fn a_message_that_is_too_old_holds_no_key(b: &Bench) {
     let kept = put(b, &key, "new");
     put_in_vain(b, &key, kept);
     assert_eq!(b.drain("q"), ["new"]);
+}
+
+/// Its receiver may be at work on it.
+fn a_claimed_message_that_gets_too_old_holds_its_key(b: &Bench) {
+    for is_held in [false, true] {
+        let key = unique(if is_held { "held" } else { "timed" });
+        let first = try_put(&*b.store, &with_ttl(secs(5)), &key, "first").id();
+        let hold = if is_held { b.hold() } else { b.claim_for(60) }.unwrap();
+        b.advance(6);
+        put_in_vain(b, &key, first);
+        assert!(is_done(&b.store.delete(std::slice::from_ref(&hold.receipt))));
+        put(b, &key, "second");
+        assert_eq!(b.drain("q"), ["second"]);
+    }
 }
 
 fn a_window_has_nothing_to_do_with_the_fate_of_its_message(b: &Bench) {
@@ -248,7 +263,7 @@ fn i7_entries_are_swept_when_their_messages_are_gone() {
         }
         assert_eq!(b.drain("q").len(), 25);
         assert_eq!(b.store.purge(&q()).unwrap(), 25);
-        for _ in 0..300 {
+        for _ in 0..700 {
             b.advance(1);
             b.claim();
         }

@@ -100,7 +100,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    fn each_claimed(&self, show: &mut Shown<'_>) -> Result<ControlFlow<()>> {
+    pub(super) fn each_claimed(&self, show: &mut Shown<'_>) -> Result<ControlFlow<()>> {
         let mut dirs = vec![(State::Held, self.layout.held())];
         for until in self.seconds_in(&self.layout.claimed())? {
             dirs.push((State::Claimed { until }, self.layout.claimed().join(until.0.to_string())));

@@ -179,8 +179,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         self.fs().status(path).is_ok_and(|status| status.modified.0.abs_diff(self.now().0) > TEMPORARY_IS_OLD_MS)
     }
 
-    /// Sweeps the one temporary at `path`, which is a file.
-    pub(super) fn sweep_this(&self, id: MessageId, path: &Path, policy: &Policy) -> Result<()> {
+    /// Sweeps the one temporary at `path`, which is a file. With `is_orphan` its writer is known to be dead.
+    pub(super) fn sweep_this(&self, id: MessageId, path: &Path, policy: &Policy, is_orphan: bool) -> Result<()> {
         if self.spool.order() == Order::RollForward {
             self.begin_boot()?;
         }
@@ -189,7 +189,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(());
         }
         let mut swept = Swept::default();
-        self.sweep_temporary(&temporary, self.is_old(path), policy, &mut swept);
+        self.sweep_temporary(&temporary, is_orphan || self.is_old(path), policy, &mut swept);
         swept.failed.map_or(Ok(()), Err)
     }
 

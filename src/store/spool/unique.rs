@@ -17,6 +17,7 @@
 //! between, what a delete left is taken by the next put with the key or by the sweep, which looks at one shard a second.
 
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -90,7 +91,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         drop(temporary);
         if put.is_err() {
             // Where it could not be taken back, it keeps its key.
-            self.forget_unless_doubled(&path);
+            let _ = self.forget_unless_doubled(&path);
         }
         drop(lock);
         put?;
@@ -154,10 +155,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             if !is_over && self.is_in_force(&entry, &path, durability, policy)? {
                 return Ok(Some(entry.id));
             }
-            match self.fs().unlink(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("delete", &path),
-                _ => {}
-            }
+            self.forget(&path, is_over || durability == Durability::None)?;
         }
         Ok(None)
     }
@@ -180,7 +178,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             match Opened::<F::File>::new(Arc::clone(&file)) {
                 // A window goes on whatever becomes of the message.
                 _ if entry.until.is_some() => {}
-                Ok(opened) if lifecycle::is_expired(opened.message.facts(0), policy, self.now()) => return Ok(false),
+                // Who has claimed it in time may be at work on it.
+                Ok(opened) if lifecycle::is_expired(opened.message.facts(0), policy, self.now()) => {
+                    if !self.is_claimed(entry.id)? {
+                        return Ok(false);
+                    }
+                }
                 Ok(_) => {}
                 // It will be set aside.
                 Err(ReadError::Damaged(_)) => return Ok(false),
@@ -191,6 +194,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.make_all_durable(&*file, path)?;
         }
         Ok(true)
+    }
+
+    fn is_claimed(&self, id: MessageId) -> Result<bool> {
+        let mut is_claimed = false;
+        let flow = self.each_claimed(&mut |_, name, _| {
+            is_claimed |= name.id == id;
+            if is_claimed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(flow.is_break())
     }
 
     /// Makes durable what another sender may have died over: the message and the name that it has now.
@@ -231,9 +243,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             drop(file);
             self.begin_boot()?;
-            self.sweep_this(id, &path, policy)?;
+            self.sweep_this(id, &path, policy, true)?;
         }
-        Ok(())
+        let source = io::Error::other("the temporary of the message that has the unique key stays");
+        Err(Error::Io { action: "sweep", path, source })
     }
 
     /// The entry of the message at `path`, if it has one, in whichever queue it was put to. A message that cannot be read
@@ -250,7 +263,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Ok(opened) => {
                 let Some(entry) = entry_of(&opened.message) else { return Ok(None) };
                 let layout = super::Layout::new(self.spool.root().join(opened.message.queue.as_str()));
-                vec![(layout.entry(&entry), entry.until)]
+                // Here, too, if the queue's directory was given another name.
+                let mut paths = vec![layout.entry(&entry), self.layout.entry(&entry)];
+                paths.dedup();
+                paths.into_iter().map(|path| (path, entry.until)).collect()
             }
             Err(_) => self.entries_by_id(id)?,
         };
@@ -324,7 +340,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if entry.until.is_none_or(|until| until.is_due(self.now())) {
             let _ = self.fs().unlink(&entry.path);
         } else {
-            self.forget_unless_doubled(&entry.path);
+            let _ = self.forget_unless_doubled(&entry.path);
         }
     }
 
@@ -340,9 +356,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// Removes an entry that is the last name of its file, and that is no window's.
-    pub(super) fn forget_unless_doubled(&self, entry: &Path) {
-        if self.is_left_over(entry) {
-            let _ = self.fs().unlink(entry);
+    pub(super) fn forget_unless_doubled(&self, entry: &Path) -> Result<()> {
+        if self.is_left_over(entry) { self.forget(entry, false) } else { Ok(()) }
+    }
+
+    /// Removes an entry whose message is gone, or may be there (then its window is over). A power cut must not bring that
+    /// back when its key is another's: what removed it may not have come to the sync.
+    fn forget(&self, entry: &Path, may_be_there: bool) -> Result<()> {
+        if !may_be_there && self.spool.names() != Names::Ordered {
+            let root = self.spool.root();
+            self.fs().sync_file_system(root).at("sync", root)?;
+        }
+        match self.fs().unlink(entry) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).at("delete", entry),
+            _ => Ok(()),
         }
     }
 
@@ -365,18 +392,25 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Removes the entries that are left of messages, in one shard.
     pub(super) fn sweep_keys(&self, _: &Policy, _: &mut Swept) -> Result<()> {
         let now = self.now();
-        let shard = self.layout.shard_at(now.floor_seconds().0);
+        let shard = self.layout.shard_at(turn_of(now.floor_seconds()));
         for (file_name, _) in self.names_in(&shard)? {
             let Ok(entry) = file_name.parse::<EntryName>() else { continue };
             let path = shard.join(file_name);
             if entry.until.is_some_and(|until| until.is_due(now)) {
                 let _ = self.fs().unlink(&path);
             } else {
-                self.forget_unless_doubled(&path);
+                // Another one will, if this one cannot.
+                let _ = self.forget_unless_doubled(&path);
             }
         }
         Ok(())
     }
+}
+
+/// Which shard is swept in a second. Multiples of the golden ratio (Knuth, volume 3, section 6.4) come to all shards
+/// alike, also for a receiver that cron starts, always in the same second of a minute.
+fn turn_of(second: UnixSeconds) -> u64 {
+    second.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56
 }
 
 /// What the entry of a window says when its message is gone: its name.

@@ -113,7 +113,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         for path in left.into_iter().filter(|path| at.queue.is_left_over(path)) {
             let what = "is the entry of a unique key whose message is gone";
             self.mend(at.finding(FindingKind::KeyLeft, &path, what, "remove it"), |check| {
-                at.queue.forget_unless_doubled(&path);
+                at.queue.forget_unless_doubled(&path)?;
                 is_gone(&check.spool.fs, &path, "it cannot be removed")
             });
         }
@@ -459,7 +459,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             Err(ReadError::Damaged(_)) => finding("is half a message, whose writer died", "remove it"),
         };
         self.mend(finding, |_| {
-            queue.sweep_this(id, path, &at.policy)?;
+            queue.sweep_this(id, path, &at.policy, false)?;
             is_gone(fs, path, "its writer lives after all, or it cannot be read or removed")
         });
     }
