@@ -472,7 +472,11 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => other.at("read", &self.root)?,
         }
-        names.retain(|name| self.fs.status(&Layout::new(self.root.join(name.as_str())).state()).is_ok());
+        // One that cannot be looked into is one: whoever asks for more than its name hears why.
+        let is_none =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+        let state_of = |name: &QueueName| self.fs.status(&Layout::new(self.root.join(name.as_str())).state());
+        names.retain(|name| !state_of(name).is_err_and(|error| is_none(&error)));
         names.sort();
         Ok(names)
     }
