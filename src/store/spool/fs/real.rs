@@ -203,8 +203,9 @@ impl Fs for RealFs {
         rustix::fs::mkdir(path, Mode::from_raw_mode(mode & 0o777))?;
         // The umask must not take a group's rights away, and setgid cannot be asked for in mkdir. (A private
         // directory needs neither, and no further call.)
+        // By its handle, since others of the group may put a link in its place meanwhile.
         if mode & !0o700 != 0 {
-            rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+            self.open_dir(path)?.set_mode(mode)?;
         }
         Ok(())
     }
@@ -290,7 +291,10 @@ impl Fs for RealFs {
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()> {
         rustix::fs::mkfifoat(CWD, path, Mode::from_raw_mode(mode))?;
         if mode & !0o600 != 0 {
-            rustix::fs::chmod(path, Mode::from_raw_mode(mode))?;
+            let fd = open(path, OFlags::RDONLY | OFlags::NONBLOCK, 0)?;
+            if is_fifo(&fd) {
+                rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
+            }
         }
         Ok(())
     }
