@@ -127,7 +127,8 @@ impl World {
         }
         let Some(limit) = self.ledger.lowest_limit else { return Ok(()) };
         let known = self.ledger.entries[number].deliveries.len();
-        if queue == "q.dead" && self.all_is_heard_of() && known < limit as usize {
+        // (A claim that ends before its receiver has the body was a delivery, and nobody hears of it.)
+        if queue == "q.dead" && self.all_is_heard_of() && !self.has_jumped && known < limit as usize {
             return Err(format!("message {number} is dead after {known} deliveries of {limit}"));
         }
         Ok(())

@@ -126,6 +126,8 @@ pub struct World {
     /// The mistake that the engine is told to make.
     pub fault: Option<Fault>,
     pub violation: Option<String>,
+    /// The clock has jumped under somebody.
+    pub has_jumped: bool,
     /// How often the power went.
     pub boot: u32,
     random: u64,
@@ -159,6 +161,7 @@ impl World {
             listing: 0,
             fault: None,
             violation: None,
+            has_jumped: false,
             boot: 0,
             random: 7,
             last: 0,
@@ -397,6 +400,7 @@ impl World {
             self.cut_power();
         } else {
             self.limits.ticks -= 1;
+            self.has_jumped = true;
             self.pass_ms(TICKS_MS[1 + fate - errors - kills - cuts]);
         }
     }
