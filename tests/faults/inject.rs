@@ -175,12 +175,20 @@ fn calls(log: &str) -> Vec<Call> {
     calls
 }
 
-/// All of them, unless a name comes more often than `MOST` times, as those of a bulk do: of these the first and the
-/// last ones, where the edges are, and some from between.
+/// How often a name has to come for some of its calls to be left out, how many are kept at either end, where the edges
+/// are, and how many from between.
+struct Sample {
+    most: usize,
+    edge: usize,
+    between: usize,
+}
+
+/// Of what changes something as good as all: only a bulk has so many.
+const OF_CHANGES: Sample = Sample { most: 24, edge: 5, between: 5 };
+const OF_LOOKS: Sample = Sample { most: 8, edge: 2, between: 3 };
+
+/// All of them, unless a name comes often: of these some.
 fn sampled(calls: &[Call]) -> Vec<Call> {
-    const MOST: usize = 24;
-    const EDGE: usize = 5;
-    const BETWEEN: usize = 5;
     let mut of_name: HashMap<String, Vec<usize>> = HashMap::new();
     for call in calls {
         of_name.entry(call.name.clone()).or_default().push(call.nth);
@@ -188,7 +196,8 @@ fn sampled(calls: &[Call]) -> Vec<Call> {
     let is_kept = |call: &Call| {
         let all = &of_name[&call.name];
         let at = all.iter().position(|nth| *nth == call.nth).unwrap_or_default();
-        all.len() <= MOST || at < EDGE || at + EDGE >= all.len() || at % (all.len() / BETWEEN) == 0
+        let Sample { most, edge, between } = if call.is_change() { OF_CHANGES } else { OF_LOOKS };
+        all.len() <= most || at < edge || at + edge >= all.len() || at % (all.len() / between) == 0
     };
     calls.iter().filter(|call| is_kept(call)).cloned().collect()
 }
