@@ -360,6 +360,22 @@ fn i4_a_removal_that_is_not_durable_is_made_so_by_the_next() {
     assert!(!is_marked());
 }
 
+/// A spool can be the root of a file system, which has a directory that only root may look into: nobody looks there for
+/// other names of a message.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i9_what_the_file_system_has_lost_is_not_looked_at() {
+    let b = Bench::spool(Order::Classical);
+    b.put("x");
+    let ready = b.paths_below("ready").into_iter().find(|path| path.is_file()).unwrap();
+    let lost = b.path_of("../lost+found");
+    std::fs::create_dir(&lost).unwrap();
+    let link = lost.join(ready.file_name().unwrap());
+    std::fs::hard_link(&ready, &link).unwrap();
+    assert_eq!(b.drain("q"), ["x"]);
+    assert!(link.exists());
+}
+
 /// What a power cut leaves of a move that was not synced can be both of its names: the next one completes it.
 #[test]
 #[allow(clippy::disallowed_methods)] // The test's own meddling.

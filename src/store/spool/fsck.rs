@@ -316,7 +316,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 [layout::MAKING_PREFIX, layout::CHECKING_PREFIX, layout::DROPPING_PREFIX].map(|p| text.starts_with(p));
             match kind {
                 Kind::File if layout::RESERVED.contains(&text) => {}
-                Kind::Dir if text == "lost+found" || is_leftover.contains(&true) => {}
+                Kind::Dir if text == layout::LOST_AND_FOUND || is_leftover.contains(&true) => {}
                 Kind::Dir if is_queue_name(name) && spool.is_queue(&path) => queues.extend(text.parse()),
                 _ => strays.push((path, kind)),
             }

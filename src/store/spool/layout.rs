@@ -36,6 +36,8 @@ pub(crate) const SPARES: usize = 4;
 
 /// The file that makes a directory a spool, and what it says.
 pub(crate) const FORMAT_FILE: &str = "format";
+/// What the root of a file system has besides.
+pub(crate) const LOST_AND_FOUND: &str = "lost+found";
 /// The lock for moves in the classical order.
 pub(crate) const MOVES_FILE: &str = "lock";
 /// What no queue can be called.

@@ -251,7 +251,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         let mut vacant = true;
         let scanned = self.fs.scan(&self.root, &mut |name, _| {
             // A file system of its own has this in its root.
-            vacant = name == OsStr::new("lost+found") || name == OsStr::new(layout::FORMAT_FILE);
+            vacant = name == OsStr::new(layout::LOST_AND_FOUND) || name == OsStr::new(layout::FORMAT_FILE);
             if vacant { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         match scanned {
@@ -375,6 +375,27 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             }
         });
         dirs.iter().rev().for_each(|dir| self.remove_dir(dir));
+    }
+
+    /// Shows all that lies in the spool, but for the directory that a file system of its own has: only root may look into
+    /// that, and mq puts nothing there.
+    fn walk_all(&self, each: &mut dyn FnMut(&Path, Status)) -> io::Result<()> {
+        let mut paths = Vec::new();
+        self.fs.scan(&self.root, &mut |name, _| {
+            if name != OsStr::new(layout::LOST_AND_FOUND) {
+                paths.push(self.root.join(name));
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut show = |path: &Path| {
+            let status = self.fs.status(path)?;
+            each(path, status);
+            if status.kind == Kind::Dir { self.fs.walk(path, each) } else { Ok(()) }
+        };
+        paths.iter().try_for_each(|path| match show(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        })
     }
 
     fn new_id(&self, now: UnixMillis) -> MessageId {

@@ -342,17 +342,22 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         keep: &Path,
         kept: Status,
     ) -> Result<Vec<PathBuf>> {
-        let mut others = Vec::new();
+        let mut others: Vec<PathBuf> = Vec::new();
         for dir in near.iter().map(PathBuf::as_path).chain([self.spool.root()]) {
             if others.len() as u64 + 1 >= kept.links {
                 break;
             }
-            let walked = self.fs().walk(dir, &mut |path, status| {
+            let mut compare = |path: &Path, status: Status| {
                 let same_file = (status.device, status.inode) == (kept.device, kept.inode);
                 if same_file && path != keep && self.may_name(path, id) && !others.iter().any(|other| other == path) {
                     others.push(path.to_owned());
                 }
-            });
+            };
+            let walked = if dir == self.spool.root() {
+                self.spool.walk_all(&mut compare)
+            } else {
+                self.fs().walk(dir, &mut compare)
+            };
             match walked {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 other => other.at("read", dir)?,

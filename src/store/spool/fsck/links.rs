@@ -60,7 +60,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
     fn linked(&self) -> Result<Vec<(PathBuf, Linked)>> {
         let root = &self.spool.root;
         let mut files: BTreeMap<(u64, u64), Linked> = BTreeMap::new();
-        let walked = self.spool.fs.walk(root, &mut |path, status| {
+        let walked = self.spool.walk_all(&mut |path, status| {
             let file = (status.device, status.inode);
             if status.kind != Kind::File || status.links < 2 || files.len() >= MOST && !files.contains_key(&file) {
                 return;
