@@ -9,6 +9,7 @@ mod conformance {
     mod bench;
     mod claims;
     mod dead_letters;
+    mod filters;
     mod fsck;
     mod looks;
     mod puts;

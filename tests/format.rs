@@ -16,7 +16,7 @@ use mq::domain::lifecycle::State;
 use mq::domain::{Durability, QueueName, Receipt, SystemClock, Visibility};
 use mq::store::spool::fs::RealFs;
 use mq::store::spool::{Order, Spool};
-use mq::store::{ClaimRequest, Delivery, Listed, Store, Which};
+use mq::store::{ClaimRequest, Delivery, Filter, Listed, Store, Which};
 
 fn golden(version: u32) -> (tempfile::TempDir, Spool) {
     let dir = common::scratch();
@@ -44,7 +44,7 @@ fn take(spool: &Spool, name: &str, most: usize) -> Vec<(Delivery, Vec<u8>)> {
 
 fn list(spool: &Spool, name: &str) -> Vec<Listed> {
     let mut listed = Vec::new();
-    let list = spool.list(&queue(name), &mut |message| {
+    let list = spool.list(&queue(name), &Filter::default(), &mut |message| {
         listed.push(message);
         ControlFlow::Continue(())
     });
@@ -81,7 +81,7 @@ fn version_1_is_read() {
 
     let mut failures = Vec::new();
     let peek = spool.peek(&queue("logged"), Which::Next(1), &mut |peeked| {
-        failures = peeked.failures;
+        failures = peeked.listed.failures;
         ControlFlow::Continue(())
     });
     peek.unwrap();

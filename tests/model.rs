@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use mq::domain::lifecycle::State;
 use mq::domain::{
-    ClaimPlace, ManualClock, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, Unique, UnixMillis,
-    UnixSeconds, Visibility,
+    Attributes, ClaimPlace, ManualClock, MessageId, NewMessage, Policy, Priority, QueueName, Receipt, Unique,
+    UnixMillis, UnixSeconds, Visibility,
 };
 use mq::store::memory::MemoryStore;
 use mq::store::spool::fs::RealFs;
 use mq::store::spool::{Order, Spool};
-use mq::store::{ClaimRequest, Error, Failure, Hold, Listed, Stat, Store, UniquePut, Which};
+use mq::store::{ClaimRequest, Error, Failure, Filter, Hold, Listed, Stat, Store, UniquePut, Which};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -51,13 +51,26 @@ enum Step {
     ToTheSecond,
     Peek(usize, usize),
     PeekId(usize, Index),
-    List(usize),
-    Purge(usize),
-    Move(usize, usize),
+    List(usize, Meant),
+    Purge(usize, Meant),
+    Move(usize, usize, Meant),
     Pause(usize, bool),
     Set(usize, Vec<&'static str>),
     Create(usize),
     Drop(usize, bool),
+}
+
+/// Which messages are meant.
+#[derive(Debug, Clone)]
+enum Meant {
+    All,
+    Ids(Vec<Index>),
+    Older(Duration),
+    Newer(Duration),
+    PutTo(usize),
+    Deliveries(u32),
+    Reason(&'static str),
+    Attribute(&'static str),
 }
 
 /// How it is made sure that a claim finds everything swept.
@@ -100,6 +113,10 @@ struct Shown {
     failures: Vec<Failure>,
 }
 
+fn go_on() -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
 /// The kind of an error: what it is about differs in what an engine calls its places.
 fn kind(error: &Error) -> String {
     let text = format!("{error:?}");
@@ -138,8 +155,24 @@ impl Engine {
         which.iter().map(|index| index.get(&self.receipts).clone()).collect()
     }
 
+    /// Which messages are meant, in the words of this engine.
+    fn filter(&self, meant: &Meant) -> Filter {
+        let all = Filter::default();
+        match meant {
+            Meant::All => all,
+            Meant::Ids(_) if self.ids.is_empty() => all,
+            Meant::Ids(which) => Filter { ids: which.iter().map(|index| *index.get(&self.ids)).collect(), ..all },
+            Meant::Older(age) => Filter { older: Some(*age), ..all },
+            Meant::Newer(age) => Filter { newer: Some(*age), ..all },
+            Meant::PutTo(at) => Filter { put_to: Some(queue(*at)), ..all },
+            Meant::Deliveries(least) => Filter { deliveries: Some(*least), ..all },
+            Meant::Reason(text) => Filter { reason: Some((*text).to_owned()), ..all },
+            Meant::Attribute(text) => Filter { attributes: vec![text.parse().expect("an attribute")], ..all },
+        }
+    }
+
     fn shown(&self, listed: Listed) -> Shown {
-        let Listed { message, state, deliveries } = listed;
+        let Listed { message, state, deliveries, failures } = listed;
         Shown {
             message: self.numbers[&message.id],
             queue: message.queue,
@@ -151,7 +184,7 @@ impl Engine {
             deliveries,
             state: Some(state),
             place: None,
-            failures: Vec::new(),
+            failures,
         }
     }
 
@@ -177,7 +210,6 @@ impl Engine {
     }
 
     fn apply(&mut self, step: &Step) -> Seen {
-        let zero = Duration::ZERO;
         match step {
             Step::Put(at, new, len) => {
                 self.look(*at);
@@ -227,9 +259,11 @@ impl Engine {
             Step::Peek(at, most) => self.peek(*at, Which::Next(*most)),
             Step::PeekId(_, _) if self.ids.is_empty() => Seen::Nothing,
             Step::PeekId(at, which) => self.peek(*at, Which::Id(*which.get(&self.ids))),
-            Step::List(at) => self.list(*at),
-            Step::Purge(at) => counted(self.store.purge(&queue(*at))),
-            Step::Move(from, to) => counted(self.store.move_all(&queue(*from), &queue(*to))),
+            Step::List(at, meant) => self.list(*at, meant),
+            Step::Purge(at, meant) => counted(self.store.purge_some(&queue(*at), &self.filter(meant), &mut go_on)),
+            Step::Move(from, to, meant) => {
+                counted(self.store.move_some(&queue(*from), &queue(*to), &self.filter(meant), &mut go_on))
+            }
             Step::Pause(at, paused) => self.change(*at, &mut |policy| policy.paused = *paused),
             Step::Set(at, settings) => self.change(*at, &mut |policy| {
                 for setting in settings {
@@ -237,7 +271,7 @@ impl Engine {
                 }
             }),
             Step::Create(at) => {
-                let policy = Policy { visibility: Duration::from_secs(3), delay: zero, ..Policy::default() };
+                let policy = Policy { visibility: Duration::from_secs(3), delay: Duration::ZERO, ..Policy::default() };
                 match self.store.create_queue(&queue(*at), &policy, None) {
                     Ok(()) => Seen::Nothing,
                     Err(error) => Seen::Failed(kind(&error)),
@@ -273,7 +307,8 @@ impl Engine {
                 None => State::Held,
             };
             assert_eq!(delivery.hold.is_some(), state == State::Held);
-            let listed = Listed { message: delivery.message, state, deliveries: delivery.deliveries };
+            let (message, deliveries) = (delivery.message, delivery.deliveries);
+            let listed = Listed { message, state, deliveries, failures: Vec::new() };
             let place = Some(delivery.receipt.place);
             seen.push(Shown { body: Some(bytes), place, ..self.shown(listed) });
             self.holds.extend(delivery.hold.map(|hold| (delivery.receipt.clone(), hold)));
@@ -298,7 +333,7 @@ impl Engine {
         let each = &mut |mut peeked: mq::store::Peeked| {
             let mut bytes = Vec::new();
             peeked.body.read_to_end(&mut bytes).expect("a body");
-            seen.push(Shown { body: Some(bytes), failures: peeked.failures, ..self.shown(peeked.listed) });
+            seen.push(Shown { body: Some(bytes), ..self.shown(peeked.listed) });
             ControlFlow::Continue(())
         };
         match self.store.peek(&queue(at), which, each) {
@@ -308,13 +343,13 @@ impl Engine {
     }
 
     /// The deliverable ones in order, then the others in whatever order.
-    fn list(&self, at: usize) -> Seen {
+    fn list(&self, at: usize, meant: &Meant) -> Seen {
         let mut seen = Vec::new();
         let each = &mut |listed| {
             seen.push(self.shown(listed));
             ControlFlow::Continue(())
         };
-        if let Err(error) = self.store.list(&queue(at), each) {
+        if let Err(error) = self.store.list(&queue(at), &self.filter(meant), each) {
             return Seen::Failed(kind(&error));
         }
         let ready = seen.iter().take_while(|shown| shown.state == Some(State::Ready)).count();
@@ -326,7 +361,7 @@ impl Engine {
     fn rest(&mut self) -> Vec<Seen> {
         let mut rest = Vec::new();
         for (at, _) in QUEUES.iter().enumerate() {
-            rest.push(self.list(at));
+            rest.push(self.list(at, &Meant::All));
             rest.push(match self.store.stat(&queue(at)) {
                 // Headers have their size; the model has none.
                 Ok(stat) => Seen::Stat(Box::new(Stat { bytes: 0, ..stat })),
@@ -365,11 +400,14 @@ fn any_message() -> impl Strategy<Value = NewMessage> {
     let delay = prop_oneof![5 => Just(None), 3 => short().prop_map(Some)];
     let ttl = prop_oneof![6 => Just(None), 1 => short().prop_map(Some)];
     let priority = prop_oneof![3 => Just(5_u8), 1 => 0_u8..=9];
-    (priority, delay, ttl).prop_map(|(level, delay, ttl)| NewMessage {
-        priority: Priority::new(level).expect("a priority"),
-        delay,
-        ttl,
-        ..NewMessage::default()
+    let colour = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec!["red", "blue"]).prop_map(Some)];
+    (priority, delay, ttl, colour).prop_map(|(level, delay, ttl, colour)| {
+        let mut attributes = Attributes::default();
+        if let Some(colour) = colour {
+            attributes.insert("colour", colour).expect("an attribute");
+        }
+        let priority = Priority::new(level).expect("a priority");
+        NewMessage { priority, delay, ttl, attributes, ..NewMessage::default() }
     })
 }
 
@@ -405,6 +443,19 @@ fn some_receipts() -> impl Strategy<Value = Vec<Index>> {
     prop::collection::vec(any::<Index>(), 1..4)
 }
 
+fn any_meant() -> impl Strategy<Value = Meant> {
+    prop_oneof![
+        4 => Just(Meant::All),
+        2 => some_receipts().prop_map(Meant::Ids),
+        1 => short().prop_map(Meant::Older),
+        1 => short().prop_map(Meant::Newer),
+        1 => any_queue().prop_map(Meant::PutTo),
+        1 => (0_u32..3).prop_map(Meant::Deliveries),
+        1 => prop::sample::select(vec!["exit", "1", "no such reason", ""]).prop_map(Meant::Reason),
+        1 => prop::sample::select(vec!["colour", "colour=red", "colour=blue"]).prop_map(Meant::Attribute),
+    ]
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     let when = prop_oneof![Just(When::AfterALook), Just(When::InTheNextSecond)];
     let len = prop_oneof![20 => 0_usize..50, 1 => 0_usize..200_000];
@@ -429,9 +480,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         3 => Just(Step::ToTheSecond),
         4 => (any_queue(), 0_usize..5).prop_map(|(at, most)| Step::Peek(at, most)),
         4 => (any_queue(), any::<Index>()).prop_map(|(at, which)| Step::PeekId(at, which)),
-        3 => any_queue().prop_map(Step::List),
-        1 => any_queue().prop_map(Step::Purge),
-        4 => (any_queue(), any_queue()).prop_map(|(from, to)| Step::Move(from, to)),
+        4 => (any_queue(), any_meant()).prop_map(|(at, meant)| Step::List(at, meant)),
+        2 => (any_queue(), any_meant()).prop_map(|(at, meant)| Step::Purge(at, meant)),
+        6 => (any_queue(), any_queue(), any_meant()).prop_map(|(from, to, meant)| Step::Move(from, to, meant)),
         2 => (any_queue(), any::<bool>()).prop_map(|(at, paused)| Step::Pause(at, paused)),
         8 => (any_queue(), any_settings()).prop_map(|(at, settings)| Step::Set(at, settings)),
         1 => any_queue().prop_map(Step::Create),

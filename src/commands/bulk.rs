@@ -1,16 +1,23 @@
-//! What purge and move have in common: they are about every message of a queue, and cannot be taken back.
+//! What purge, move and redrive have in common: they are about many messages of a queue, and cannot be taken back.
+//!
+//! Each message is a step of its own: interrupted, what is done is done and the rest is as it was, and the same command
+//! goes on with it.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 
+use super::filter::FilterArgs;
 use super::streams::{Stdout, StdoutError};
 use super::{Outcome, confirmed, note};
 use crate::domain::QueueName;
-use crate::store;
+use crate::domain::lifecycle::State;
+use crate::store::{self, Filter, Listed, Store};
 
-/// How something is done to every message of a queue.
+/// How something is done to messages of a queue, and to which.
 #[derive(Debug, Args)]
 pub(super) struct BulkArgs {
     /// Say how many messages it would be, and do nothing
@@ -24,29 +31,51 @@ pub(super) struct BulkArgs {
     /// Say how many in JSON on stdout, instead of in words on stderr
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// What is to be done, and the words for it.
+pub(super) struct Deed<'a> {
+    /// The queue whose messages it is done to.
+    pub(super) queue: &'a QueueName,
+    /// What they are afterwards.
+    pub(super) done: &'static str,
+    /// Completes "N messages …".
+    pub(super) whence: String,
+    /// What a person is asked.
+    pub(super) question: &'a dyn Fn(u64) -> String,
+    /// How many messages are meant.
+    pub(super) count: &'a dyn Fn(&Filter) -> store::Result<u64>,
 }
 
 impl BulkArgs {
-    /// Does `act`, if it is to be done and the user agrees, and says to how many messages of `queue`. `count` tells
-    /// how many there are; `done`, `whence` and `question` are the words for it.
+    /// Does `act`, if it is to be done and the user agrees, and says to how many messages. `act` is told which messages, and
+    /// whom to tell of each.
     pub(super) fn carry_out(
-        &self,
-        queue: &QueueName,
-        done: &str,
-        whence: &str,
-        question: impl FnOnce(u64) -> String,
-        count: impl FnOnce() -> store::Result<u64>,
-        act: impl FnOnce() -> store::Result<u64>,
+        self,
+        deed: &Deed<'_>,
+        act: impl FnOnce(&Filter, &mut Progress) -> Result<u64>,
     ) -> Result<Outcome> {
+        let Deed { queue, done, whence, .. } = deed;
+        let filter = self.filter.into_filter();
         // A large queue takes a while to count: only where the number is needed.
-        let there = if self.dry_run || !self.yes { count()? } else { 0 };
-        if !self.dry_run && !confirmed(self.yes, &question(there))? {
+        let there = if self.dry_run || !self.yes && is_attended() { (deed.count)(&filter)? } else { 0 };
+        if !self.dry_run && !confirmed(self.yes, &(deed.question)(there))? {
             note(format_args!("nothing was {done}"));
             return Ok(Outcome::Done);
         }
-        let messages = if self.dry_run { there } else { act()? };
+        let messages = if self.dry_run {
+            there
+        } else {
+            let mut progress = Progress::new(done);
+            let acted = act(&filter, &mut progress);
+            progress.finish();
+            acted?
+        };
         if self.json {
-            let line = serde_json::json!({ "queue": queue, done: messages, "dry_run": self.dry_run });
+            let line = serde_json::json!({ "queue": queue, *done: messages, "dry_run": self.dry_run });
             Stdout.write_all(format!("{line}\n").as_bytes()).map_err(StdoutError)?;
         } else {
             let would = if self.dry_run { "would have " } else { "" };
@@ -54,5 +83,73 @@ impl BulkArgs {
             note(format_args!("{would}{done} {messages} message{plural} {whence}"));
         }
         Ok(Outcome::Done)
+    }
+}
+
+/// Whether somebody sits there who can be asked.
+fn is_attended() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// How many messages of a queue are meant.
+pub(super) fn count_meant(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<u64> {
+    if which.is_all() {
+        return store.stat(queue).map(|stat| stat.messages());
+    }
+    count(store, queue, which, |_| true)
+}
+
+/// How many of them nobody has claimed.
+pub(super) fn count_unclaimed(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<u64> {
+    if which.is_all() {
+        return store.stat(queue).map(|stat| stat.ready + stat.delayed);
+    }
+    count(store, queue, which, |listed| matches!(listed.state, State::Ready | State::Delayed { .. }))
+}
+
+fn count(store: &dyn Store, queue: &QueueName, which: &Filter, counts: impl Fn(&Listed) -> bool) -> store::Result<u64> {
+    let mut count = 0;
+    store.list(queue, which, &mut |listed| {
+        count += u64::from(counts(&listed));
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
+}
+
+/// Says on a terminal how far it has come.
+pub(super) struct Progress {
+    done: &'static str,
+    count: u64,
+    /// When to say it next; `None` where nobody reads it.
+    next: Option<Instant>,
+    is_shown: bool,
+}
+
+impl Progress {
+    /// What takes no longer needs no word.
+    const FIRST_AFTER: Duration = Duration::from_millis(500);
+    const EVERY: Duration = Duration::from_millis(100);
+
+    fn new(done: &'static str) -> Self {
+        let next = std::io::stderr().is_terminal().then(|| Instant::now() + Self::FIRST_AFTER);
+        Self { done, count: 0, next, is_shown: false }
+    }
+
+    /// One more is done.
+    pub(super) fn step(&mut self) {
+        self.count += 1;
+        let Some(next) = &mut self.next else { return };
+        let now = Instant::now();
+        if now >= *next {
+            *next = now + Self::EVERY;
+            self.is_shown = true;
+            let _ = write!(std::io::stderr(), "\rmq: {} {} so far", self.done, self.count);
+        }
+    }
+
+    fn finish(&self) {
+        if self.is_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::{
     Attributes, Invalid, MediaType, MessageId, NewMessage, Origin, Priority, QueueName, UniqueKey, UnixMillis,
     UnixSeconds,
 };
-use crate::store::{Body, Failure, Message};
+use crate::store::{Body, Failure, Message, StateName};
 
 /// What is known of a message, in the order in which it is shown.
 #[derive(Serialize)]
@@ -151,12 +151,7 @@ impl<'a> Facts<'a> {
 
 /// A state as users know it.
 pub(crate) fn state_word(state: State) -> &'static str {
-    match state {
-        State::Ready => "ready",
-        State::Delayed { .. } => "delayed",
-        State::Claimed { .. } => "claimed",
-        State::Held => "held",
-    }
+    StateName::of(state).as_str()
 }
 
 const CHUNK: usize = 64 * 1024;

@@ -41,7 +41,7 @@ impl VerbArgs for ExportArgs {
             let listed = &peeked.listed;
             let facts = Facts::new(&listed.message, &self.queue, listed.deliveries)
                 .in_state(listed.state)
-                .with_failures(&peeked.failures);
+                .with_failures(&peeked.listed.failures);
             written = facts.write_with_body(&mut peeked.body, &mut output);
             count += u64::from(written.is_ok());
             if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -13,7 +13,7 @@ use super::streams::{Input, open_file};
 use super::{Context, Outcome, Usage, VerbArgs, note};
 use crate::domain::{MediaType, MessageId, NewMessage, QueueName};
 use crate::store::spool::Spool;
-use crate::store::{Error, Store as _};
+use crate::store::{Error, Filter, Store as _};
 
 /// Put messages from an export, a Maildir or a dirq directory
 ///
@@ -103,7 +103,7 @@ impl ImportArgs {
 /// The ids of the messages that are in the queue.
 fn known(store: &Spool, queue: &QueueName) -> Result<HashSet<MessageId>> {
     let mut known = HashSet::new();
-    let listed = store.list(queue, &mut |listed| {
+    let listed = store.list(queue, &Filter::default(), &mut |listed| {
         known.insert(listed.message.id);
         ControlFlow::Continue(())
     });

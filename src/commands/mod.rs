@@ -25,6 +25,7 @@ pub(crate) mod envelope;
 mod export;
 mod extend;
 mod feed;
+mod filter;
 mod frames;
 mod fsck;
 mod get;
@@ -36,6 +37,7 @@ mod peek;
 mod purge;
 mod put;
 mod receipts;
+mod redrive;
 mod release;
 pub(crate) mod run;
 mod set;
@@ -134,8 +136,9 @@ pub(crate) const VERBS: &[Verb] = &[
     verb::<drop_queue::DropArgs>("drop", "Remove a queue"),
     verb::<pause::PauseArgs>("pause", "Hold receivers of a queue off"),
     verb::<pause::ResumeArgs>("resume", "Let receivers of a paused queue go on"),
-    verb::<purge::PurgeArgs>("purge", "Delete every message of a queue"),
-    verb::<move_all::MoveArgs>("move", "Move the messages of a queue to another"),
+    verb::<purge::PurgeArgs>("purge", "Delete messages of a queue"),
+    verb::<move_all::MoveArgs>("move", "Move messages of a queue to another"),
+    verb::<redrive::RedriveArgs>("redrive", "Send dead letters back to where they come from"),
     verb::<fsck::FsckArgs>("fsck", "Explain what is wrong with the spool, and mend it"),
     verb::<convert::ConvertArgs>("convert", "Convert a document from stdin to stdout"),
 ];

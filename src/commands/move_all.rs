@@ -1,22 +1,26 @@
-//! `mq move`: moves a queue's messages to another.
+//! `mq move`: moves messages of a queue to another.
+
+use std::ops::ControlFlow;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::bulk::BulkArgs;
+use super::bulk::{BulkArgs, Deed, count_unclaimed};
 use super::{Context, Outcome, Usage, VerbArgs, creating};
 use crate::domain::QueueName;
 use crate::store::Store as _;
 
-/// Move the messages of a queue to another
+/// Move messages of a queue to another
 ///
-/// Moves what is not claimed, in order, to the end of the other queue. The messages keep their ids; their delivery
-/// counts begin again. On a terminal it asks first.
+/// Moves what is not claimed, all of it or what the options mean, in order, to the end of the other queue. The messages
+/// keep their ids; their delivery counts begin again. On a terminal it asks first. Interrupted, it has moved some of them,
+/// and can be done again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   mq move jobs.dead jobs              give dead letters another chance
-  mq move jobs archive --yes          do not ask")]
+  mq move jobs archive --yes          do not ask
+  mq move jobs slow --attr size=big   only some")]
 pub(crate) struct MoveArgs {
     /// The queue to empty
     from: QueueName,
@@ -35,14 +39,22 @@ impl VerbArgs for MoveArgs {
             return Err(Usage(format!("'{from}' cannot be moved to itself")).into());
         }
         let store = context.store()?;
-        let count = || store.stat(from).map(|stat| stat.ready + stat.delayed);
-        let question = |n| format!("move {n} message(s) from '{from}' to '{to}'?");
-        let whence = format!("from '{from}' to '{to}'");
-        self.bulk.carry_out(from, "moved", &whence, question, count, || {
+        let deed = Deed {
+            queue: from,
+            done: "moved",
+            whence: format!("from '{from}' to '{to}'"),
+            question: &|n| format!("move {n} message(s) from '{from}' to '{to}'?"),
+            count: &|which| count_unclaimed(&store, from, which),
+        };
+        self.bulk.carry_out(&deed, |which, progress| {
             // Before anything is made: is there something to move from?
             store.policy(from)?;
             creating(&store, to, true, || store.policy(to))?;
-            store.move_all(from, to)
+            let mut after_each = || {
+                progress.step();
+                ControlFlow::Continue(())
+            };
+            Ok(store.move_some(from, to, which, &mut after_each)?)
         })
     }
 }

@@ -70,7 +70,7 @@ impl PeekArgs {
             let listed = &peeked.listed;
             let facts = Facts::new(&listed.message, &self.queue, listed.deliveries)
                 .in_state(listed.state)
-                .with_failures(&peeked.failures);
+                .with_failures(&peeked.listed.failures);
             return Ok(facts.write_with_body(&mut peeked.body, to).map_err(StdoutError)?);
         }
         self.frames.write(&mut peeked.body, to).map_err(|error| match error {

@@ -1,21 +1,25 @@
-//! `mq purge`: deletes every message of a queue.
+//! `mq purge`: deletes messages of a queue.
+
+use std::ops::ControlFlow;
 
 use anyhow::Result;
 use clap::Args;
 
-use super::bulk::BulkArgs;
+use super::bulk::{BulkArgs, Deed, count_meant};
 use super::{Context, Outcome, VerbArgs};
 use crate::domain::QueueName;
 use crate::store::Store as _;
 
-/// Delete every message of a queue
+/// Delete messages of a queue
 ///
-/// Claimed and delayed messages too: the receipts of claims that are out become stale. The queue and its policy stay;
-/// `mq drop` removes them. On a terminal it asks first.
+/// All of them, or those that the options mean; claimed and delayed messages too: the receipts of claims that are out
+/// become stale. The queue and its policy stay; `mq drop` removes them. On a terminal it asks first. Interrupted, it has
+/// deleted some of them, and can be done again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   mq purge jobs
+  mq purge jobs --older 30d --attr source=cron
   mq purge jobs --dry-run --json
   mq purge jobs --yes")]
 pub(crate) struct PurgeArgs {
@@ -30,14 +34,19 @@ impl VerbArgs for PurgeArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         let store = context.store()?;
         let queue = &self.queue;
-        let count = || store.stat(queue).map(|stat| stat.messages());
-        self.bulk.carry_out(
+        let deed = Deed {
             queue,
-            "deleted",
-            &format!("of '{queue}'"),
-            |n| format!("delete all {n} message(s) of '{queue}'?"),
-            count,
-            || store.purge(queue),
-        )
+            done: "deleted",
+            whence: format!("of '{queue}'"),
+            question: &|n| format!("delete {n} message(s) of '{queue}'?"),
+            count: &|which| count_meant(&store, queue, which),
+        };
+        self.bulk.carry_out(&deed, |which, progress| {
+            let mut after_each = || {
+                progress.step();
+                ControlFlow::Continue(())
+            };
+            Ok(store.purge_some(queue, which, &mut after_each)?)
+        })
     }
 }

@@ -102,6 +102,21 @@ pub fn format_duration(duration: Duration) -> String {
     UNITS.iter().find(fits).map_or_else(|| "0s".to_owned(), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
 }
 
+/// Reads a rate (`10`, `10/s`, `100/m`, `5/h`; a number alone is per second) as the time from one to the next.
+pub fn parse_rate(text: &str) -> Result<Duration, Invalid> {
+    let invalid = || Invalid::new(text, "a rate: a number from 1 up, alone or as in 10/s, 100/m or 5/h");
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let unit_s = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(invalid()),
+    };
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u32 = number.parse().ok().filter(|number| is_number && *number > 0).ok_or_else(invalid)?;
+    Ok(Duration::from_secs(unit_s) / number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,6 +154,16 @@ mod tests {
             "1.5h",
         ] {
             assert!(parse_duration(text).is_err(), "{text} was taken for a duration");
+        }
+    }
+
+    #[test]
+    fn rates_are_times_from_one_to_the_next() {
+        for (text, ms) in [("1", 1000), ("10", 100), ("4/s", 250), ("60/m", 1000), ("1/h", 3_600_000)] {
+            assert_eq!(parse_rate(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "0", "-1", "+1", "1.5", "1/d", "/s", "1/", "10 /s", "fast", "5000000000"] {
+            assert!(parse_rate(text).is_err(), "{text} was taken for a rate");
         }
     }
 

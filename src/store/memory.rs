@@ -17,8 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::{
-    BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result, Stat,
-    Store, UniquePut, Watch, Which,
+    BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Filter, Hold, Listed, Message, Peeked, Result,
+    Stat, Store, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
@@ -75,12 +75,13 @@ impl Entry {
     }
 
     fn listed(&self) -> Listed {
-        Listed { message: self.message.clone(), state: self.state, deliveries: self.deliveries }
+        let Self { message, state, deliveries, failures, .. } = self;
+        Listed { message: message.clone(), state: *state, deliveries: *deliveries, failures: failures.clone() }
     }
 
     fn peeked(&self) -> Peeked {
         let body = Body::from_bytes(self.body.clone());
-        Peeked { listed: self.listed(), body, failures: self.failures.clone() }
+        Peeked { listed: self.listed(), body }
     }
 }
 
@@ -471,12 +472,13 @@ impl<C: Clock> Store for MemoryStore<C> {
         Ok(())
     }
 
-    fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+    fn list(&self, queue: &QueueName, which: &Filter, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+        let now = self.clock.now();
         let mut contents = self.contents();
-        let here = contents.sweep(queue, self.clock.now())?;
+        let here = contents.sweep(queue, now)?;
         let listed: Vec<Listed> = here.in_order().into_iter().map(|seq| here.entries[&seq].listed()).collect();
         drop(contents);
-        let _ = listed.into_iter().try_for_each(each);
+        let _ = listed.into_iter().filter(|listed| which.matches(listed, now)).try_for_each(each);
         Ok(())
     }
 
@@ -491,24 +493,54 @@ impl<C: Clock> Store for MemoryStore<C> {
         Ok(stat)
     }
 
-    fn purge(&self, queue: &QueueName) -> Result<u64> {
-        Ok(std::mem::take(&mut self.contents().queue(queue)?.entries).len() as u64)
+    fn purge_some(
+        &self,
+        queue: &QueueName,
+        which: &Filter,
+        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let now = self.clock.now();
+        let mut contents = self.contents();
+        let here = contents.sweep(queue, now)?;
+        let mut deleted = 0;
+        for seq in here.in_order() {
+            if which.matches(&here.entries[&seq].listed(), now) {
+                here.entries.remove(&seq);
+                deleted += 1;
+                if after_each().is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(deleted)
     }
 
-    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64> {
+    fn move_some(
+        &self,
+        from: &QueueName,
+        to: &QueueName,
+        which: &Filter,
+        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<u64> {
+        let now = self.clock.now();
         let mut contents = self.contents();
-        let order = contents.queue(from)?.in_order();
         contents.queue(to)?;
+        let order = if from == to { Vec::new() } else { contents.sweep(from, now)?.in_order() };
         let mut moved = 0;
         // A queue moved to itself stays as it is.
-        for seq in order.into_iter().filter(|_| from != to) {
+        for seq in order {
             let here = contents.queue(from)?;
-            if matches!(here.entries[&seq].state, State::Ready | State::Delayed { .. })
+            let entry = &here.entries[&seq];
+            if matches!(entry.state, State::Ready | State::Delayed { .. })
+                && which.matches(&entry.listed(), now)
                 && let Some(entry) = here.entries.remove(&seq)
             {
                 here.leave_key(entry.message.id);
                 contents.queue(to)?.append(Entry { deliveries: 0, ..entry });
                 moved += 1;
+                if after_each().is_break() {
+                    break;
+                }
             }
         }
         self.ring(contents);

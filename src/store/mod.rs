@@ -17,11 +17,13 @@ use crate::domain::{
     UnixMillis, UnixSeconds, Visibility,
 };
 
+mod filter;
 pub mod memory;
 pub mod spool;
 mod stat;
 
 pub use crate::domain::Failure;
+pub use filter::{AttributeFilter, Filter, StateName};
 pub use stat::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat};
 
 /// What went wrong, with the queue or path and what was tried.
@@ -397,6 +399,8 @@ pub struct Listed {
     pub state: State,
     /// How many times it has been claimed.
     pub deliveries: u32,
+    /// Why earlier deliveries failed, the last one last.
+    pub failures: Vec<Failure>,
 }
 
 /// Which message to look at.
@@ -497,18 +501,40 @@ pub trait Store {
     /// Shows messages without claiming them or counting a delivery.
     fn peek(&self, queue: &QueueName, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()>;
 
-    /// Shows every message of a queue, the deliverable ones first and in order.
-    fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()>;
+    /// Shows the messages of a queue that are meant, the deliverable ones first and in order.
+    fn list(&self, queue: &QueueName, which: &Filter, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()>;
 
     /// Counts what is in a queue.
     fn stat(&self, queue: &QueueName) -> Result<Stat>;
 
-    /// Deletes every message of a queue, claimed ones too. Returns how many there were.
-    fn purge(&self, queue: &QueueName) -> Result<u64>;
+    /// Deletes the messages of a queue that are meant, claimed ones too. `after_each` hears of each that is gone, and can
+    /// break it off. Returns how many there were.
+    fn purge_some(
+        &self,
+        queue: &QueueName,
+        which: &Filter,
+        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<u64>;
 
-    /// Moves every message of `from` that is not claimed to the end of `to`, in order, their delivery counts
-    /// back at zero. Returns how many. A queue moved to itself stays as it is.
-    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64>;
+    /// Moves the messages of `from` that are meant and not claimed to the end of `to`, in order, their delivery counts
+    /// back at zero. `after_each` as for [`Store::purge_some`]. Returns how many. A queue moved to itself stays as it is.
+    fn move_some(
+        &self,
+        from: &QueueName,
+        to: &QueueName,
+        which: &Filter,
+        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<u64>;
+
+    /// Deletes every message of a queue, as [`Store::purge_some`] does.
+    fn purge(&self, queue: &QueueName) -> Result<u64> {
+        self.purge_some(queue, &Filter::default(), &mut || ControlFlow::Continue(()))
+    }
+
+    /// Moves every message of `from` that is not claimed, as [`Store::move_some`] does.
+    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64> {
+        self.move_some(from, to, &Filter::default(), &mut || ControlFlow::Continue(()))
+    }
 }
 
 /// A message shown without being claimed.
@@ -518,8 +544,6 @@ pub struct Peeked {
     pub listed: Listed,
     /// Its body, checked.
     pub body: Body,
-    /// Why earlier deliveries failed.
-    pub failures: Vec<Failure>,
 }
 
 /// An error and its causes in one sentence: what was tried, then why it failed, then why that.

@@ -31,6 +31,7 @@ mod purge;
 mod put;
 mod put_streams;
 mod put_unique;
+mod redrive;
 mod release;
 mod set;
 mod stat;

@@ -2,7 +2,7 @@
 
 use crate::support::{Spool, run};
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "put",
     "get",
     "delete",
@@ -18,6 +18,7 @@ const VERBS: [&str; 18] = [
     "resume",
     "purge",
     "move",
+    "redrive",
     "convert",
     "completions",
     "man",

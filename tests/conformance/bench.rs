@@ -14,7 +14,7 @@ use mq::domain::{
 use mq::store::memory::MemoryStore;
 use mq::store::spool::fs::RealFs;
 use mq::store::spool::{Order, Spool};
-use mq::store::{ClaimRequest, Delivery, Error, Listed, Peeked, Stat, Store, Which};
+use mq::store::{ClaimRequest, Delivery, Error, Filter, Listed, Peeked, Stat, Store, Which};
 use tempfile::TempDir;
 
 /// 2026-01-01T00:00:00.250Z: not on a second, so that rounding shows.
@@ -210,7 +210,7 @@ impl Bench {
             all.push(listed);
             ControlFlow::Continue(())
         };
-        self.store.list(&name(queue), each).expect("a list");
+        self.store.list(&name(queue), &Filter::default(), each).expect("a list");
         all
     }
 

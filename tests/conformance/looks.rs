@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use mq::domain::lifecycle::State;
 use mq::domain::{MessageId, NewMessage, Origin, UnixMillis, UnixSeconds, Visibility};
-use mq::store::{Error, Failure, Which};
+use mq::store::{Error, Failure, Filter, Which};
 
 use super::bench::{
     Bench, START, START_S, claimed, delayed, is_done, name, over_every_engine, q, secs, with_delay, with_priority,
@@ -39,7 +39,7 @@ fn peek_shows_the_next_ones_and_counts_nothing(b: &Bench) {
     for _ in 0..2 {
         let mut three = b.peek(Which::Next(3)).unwrap();
         assert_eq!(three.iter_mut().map(body_of).collect::<Vec<_>>(), ["a", "b", "c"]);
-        assert!(three.iter().all(|p| p.listed.deliveries == 0 && p.failures.is_empty()));
+        assert!(three.iter().all(|p| p.listed.deliveries == 0 && p.listed.failures.is_empty()));
     }
     assert_eq!(b.peek(Which::Next(0)).unwrap().len(), 0);
     assert_eq!(b.peek(Which::Next(usize::MAX)).unwrap().len(), 4);
@@ -73,7 +73,7 @@ fn peek_shows_all_of_them_once_in_whatever_state(b: &Bench) {
     let states: Vec<_> = all.iter().map(|peeked| peeked.listed.state).collect();
     assert_eq!(states[2..], [delayed(10), State::Ready, State::Ready]);
     assert!(states[..2].contains(&State::Held) && states[..2].contains(&claimed(31)), "{states:?}");
-    assert_eq!(all.iter().filter(|peeked| !peeked.failures.is_empty()).count(), 1);
+    assert_eq!(all.iter().filter(|peeked| !peeked.listed.failures.is_empty()).count(), 1);
     drop(hold);
 }
 
@@ -110,7 +110,7 @@ fn i3_what_is_put_with_an_origin_goes_on_to_be_what_it_was(b: &Bench) {
     for peeked in &all {
         let message = &peeked.listed.message;
         assert_eq!((&message.queue, message.put_at), (&name("elsewhere"), UnixMillis(5)));
-        assert_eq!((peeked.listed.deliveries, &peeked.failures), (2, &failures));
+        assert_eq!((peeked.listed.deliveries, &peeked.listed.failures), (2, &failures));
         assert_eq!(message.expires_at, Some(START.plus(secs(3600))));
     }
     let delivery = b.claim().unwrap();
@@ -174,7 +174,7 @@ fn list_stops_when_told(b: &Bench) {
             shown += 1;
             if shown == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        b.store.list(&q(), each).unwrap();
+        b.store.list(&q(), &Filter::default(), each).unwrap();
         assert_eq!(shown, most);
     }
 }
@@ -226,12 +226,12 @@ fn failures_are_kept_with_the_message(b: &Bench) {
         b.store.note_failure(&claim.receipt, &failure).unwrap();
         expected.push(failure);
         let mut shown = b.peek(Which::Id(id)).unwrap();
-        assert_eq!(shown[0].failures, expected);
+        assert_eq!(shown[0].listed.failures, expected);
         assert_eq!(body_of(&mut shown[0]), "body\n");
         assert!(is_done(&b.store.release(&[claim.receipt], secs(0))));
     }
     assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 1);
-    assert_eq!(b.peek(Which::Next(1)).unwrap()[0].failures, expected, "the reasons travel with the dead letter");
+    assert_eq!(b.peek(Which::Next(1)).unwrap()[0].listed.failures, expected, "the reasons travel with the dead letter");
     assert_eq!(b.drain("q"), ["body\n"]);
 }
 

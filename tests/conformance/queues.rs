@@ -3,7 +3,7 @@
 use mq::domain::lifecycle::State;
 use mq::domain::queue::PolicyError;
 use mq::domain::{ClaimPlace, MessageId, MessageName, NewMessage, Policy, Priority, Receipt, Seq, Visibility};
-use mq::store::{ClaimRequest, Error, Failure, Which};
+use mq::store::{ClaimRequest, Error, Failure, Filter, Which};
 
 use super::bench::{
     Bench, START, claimed, delayed, is_done, is_stale, name, over_every_engine, q, secs, with_delay, with_priority,
@@ -69,7 +69,7 @@ fn i9_what_is_not_there_is_an_error_everywhere(b: &Bench) {
     assert!(missing(store.extend(&receipts, secs(0)).remove(0).err()));
     assert!(missing(store.note_failure(&receipt, &failure).err()));
     assert!(missing(store.peek(&nowhere, Which::Next(1), &mut |_| panic!("nothing to show")).err()));
-    assert!(missing(store.list(&nowhere, &mut |_| panic!("nothing to show")).err()));
+    assert!(missing(store.list(&nowhere, &Filter::default(), &mut |_| panic!("nothing to show")).err()));
     assert!(missing(store.stat(&nowhere).err()));
     assert!(missing(store.purge(&nowhere).err()));
     assert!(missing(store.move_all(&nowhere, &q()).err()));

@@ -95,6 +95,20 @@ impl World {
         Ok(())
     }
 
+    /// Whether the message is in the queue for certain, in whatever state.
+    pub fn is_surely_there(&self, number: usize) -> bool {
+        let entry = &self.ledger.entries[number];
+        entry.fate == Fate::Kept
+            && entry.is_durable
+            && entry.acknowledged.is_some()
+            && entry.expires_ms.is_none()
+            && !entry.was_moved
+            && !self.ledger.has_dead_letters
+            && !self.ledger.may_be_away
+            && !self.is_unknown
+            && self.counts.cuts == 0
+    }
+
     /// A purge or drop alone: what was there is gone for good.
     pub fn purged(&mut self) {
         let is_known = !self.ledger.has_dead_letters && !self.ledger.counts_restart && self.counts.cuts == 0;

@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::operations::{Operation, Then};
 
 /// What the operations are called, by [`Operation::kind`].
-pub const KINDS: [&str; 22] = [
+pub const KINDS: [&str; 24] = [
     "Put",
     "PutBatch",
     "Claim",
@@ -27,6 +27,8 @@ pub const KINDS: [&str; 22] = [
     "ClaimWaiting",
     "Fsck",
     "PutUnique",
+    "PurgeOne",
+    "MoveOne",
 ];
 
 impl Operation {
@@ -55,6 +57,8 @@ impl Operation {
             Self::ClaimWaiting => 19,
             Self::Fsck { .. } => 20,
             Self::PutUnique { .. } => 21,
+            Self::PurgeOne { .. } => 22,
+            Self::MoveOne { .. } => 23,
         }
     }
 }
@@ -62,7 +66,7 @@ impl Operation {
 impl Operation {
     /// Any operation, drawn: the common ones more often.
     pub fn any(choices: &mut Choices) -> Self {
-        match choices.pick(43) {
+        match choices.pick(45) {
             0..6 => Self::any_put(choices),
             6..9 => Self::PutUnique {
                 key: [0, 0, 1][choices.pick(3)],
@@ -91,7 +95,9 @@ impl Operation {
             39 => Self::SetLimit { limit: [None, Some(2), Some(3)][choices.pick(3)] },
             40 => [Self::Pause, Self::Resume, Self::Resume][choices.pick(3)],
             41 => [Self::ClaimWaiting, Self::ClaimWaiting, Self::ClaimWaiting, Self::DropForce][choices.pick(4)],
-            _ => [Self::Wait, Self::Purge][choices.pick(2)],
+            42 => [Self::Wait, Self::Purge][choices.pick(2)],
+            43 => Self::PurgeOne { which: choices.pick(3) },
+            _ => Self::MoveOne { which: choices.pick(3) },
         }
     }
 

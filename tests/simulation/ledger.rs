@@ -228,6 +228,24 @@ impl Ledger {
         }
     }
 
+    /// One message may go.
+    pub fn may_go(&mut self, number: usize) {
+        let entry = &mut self.entries[number];
+        if entry.fate == Fate::Kept {
+            entry.fate = Fate::MaybeGone;
+        }
+        entry.deliveries.iter_mut().for_each(|handed| handed.has_ended = true);
+    }
+
+    /// It was said that it is gone for good, whatever receipts there are.
+    pub fn is_gone(&mut self, number: usize) {
+        let (moment, cuts) = (self.moment(), self.cuts);
+        let entry = &mut self.entries[number];
+        if entry.is_durable || cuts == 0 {
+            entry.fate = Fate::Deleted(moment, u32::MAX);
+        }
+    }
+
     pub fn died(&mut self, pid: Pid, commands_live: bool, now_ms: u64) {
         self.end_puts(now_ms, |entry| entry.pid == pid);
         for handed in self.entries.iter_mut().flat_map(|entry| &mut entry.deliveries) {
@@ -270,6 +288,9 @@ impl Ledger {
         }
         if entry.expires_ms.is_some_and(|at| at <= now_ms) {
             return Err(format!("message {number} was delivered although it was too old"));
+        }
+        if queue == "r" && !entry.was_moved {
+            return Err(format!("message {number} was moved, and another was meant"));
         }
         entry.drained_from_other = queue == "r";
         entry.was_moved |= queue != entry.queue;

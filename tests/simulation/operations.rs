@@ -80,6 +80,13 @@ pub enum Operation {
     MoveAll {
         back: bool,
     },
+    /// Purges, or moves, one message by its id.
+    PurgeOne {
+        which: usize,
+    },
+    MoveOne {
+        which: usize,
+    },
     Create,
     Drop,
     SetPolicy,
@@ -173,6 +180,8 @@ impl Actor {
             Operation::Wait => self.say(self.wait(), "wait"),
             Operation::Purge => self.purge(),
             Operation::MoveAll { back } => self.move_all(back),
+            Operation::PurgeOne { which } => self.purge_one(which),
+            Operation::MoveOne { which } => self.move_one(which),
             Operation::Create => self.say(self.create(), "create"),
             Operation::Drop => self.say(self.drop_other(), "drop"),
             Operation::SetPolicy => self.say(self.set_policy(), "set"),

@@ -67,6 +67,8 @@ const UNIQUE: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0
 const WINDOW: Operation = Operation::PutUnique { key: 0, window_s: 40, delay_s: 0 };
 const LOOK_FOR_DAMAGE: Operation = Operation::Fsck { repair: false };
 const MOVE: Operation = Operation::MoveAll { back: false };
+const MOVE_ONE: Operation = Operation::MoveOne { which: 1 };
+const PURGE_ONE: Operation = Operation::PurgeOne { which: 1 };
 const NOTE: Operation = Operation::NoteFailure { which: 0 };
 const WAITING: Operation = Operation::ClaimWaiting;
 
@@ -126,6 +128,11 @@ pub const SCENARIOS: &[Scenario] = &[
     case("purge: errors", &[PUT, DELAYED, CLAIM], &[&[Operation::Purge, PUT]], 0, ERROR),
     case("purge: power cuts", &[PUT, DELAYED], &[&[Operation::Purge]], 0, CUT),
     case("purge: kills", &[PUT, DELAYED], &[&[Operation::Purge]], 0, KILL),
+    case("purge of one: errors", &[PUT, PUT, CLAIM], &[&[PURGE_ONE]], 0, ERROR),
+    case("purge of one: power cuts", &[PUT, DELAYED], &[&[PURGE_ONE]], 0, CUT),
+    case("purge of one and claim", &[PUT, PUT], &[&[PURGE_ONE], &[CLAIM_THREE]], 1, NOTHING),
+    case("move of one: errors", &[Operation::Create, PUT, PUT], &[&[MOVE_ONE]], 0, ERROR),
+    case("move of one: kills", &[Operation::Create, PUT, PUT], &[&[MOVE_ONE]], 0, KILL),
     case("create and drop: errors", &[], &[&[Operation::Create, Operation::Drop]], 0, ERROR),
     case("drop of a queue that is not empty: errors", &[PUT, CLAIM, DELAYED], &[&[Operation::DropForce]], 0, ERROR),
     case("drop of a queue that is not empty: kills", &[PUT, CLAIM, DELAYED], &[&[Operation::DropForce]], 0, KILL),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mq::domain::{MessageId, Policy, UnixMillis, Visibility};
 use mq::store::spool::Spool;
 use mq::store::spool::fsck::{Finding, FindingKind, Summary};
-use mq::store::{ClaimRequest, Error, Failure, Store as _, Which};
+use mq::store::{ClaimRequest, Error, Failure, Filter, Store as _, Which};
 
 use super::expect::check_policy;
 use super::operations::{Actor, OTHER, QUEUE, ROOT, queue};
@@ -21,7 +21,7 @@ impl Actor {
             seen.push(peeked.listed.message.id);
             std::ops::ControlFlow::Continue(())
         })?;
-        spool.list(&queue(QUEUE), &mut |_| std::ops::ControlFlow::Continue(()))?;
+        spool.list(&queue(QUEUE), &Filter::default(), &mut |_| std::ops::ControlFlow::Continue(()))?;
         spool.stat(&queue(QUEUE)).map(|_| ())
     }
 
@@ -56,6 +56,58 @@ impl Actor {
         self.say(result, "move");
     }
 
+    /// The id of one of the messages that were put, and its number; the last one first.
+    fn pick_put(&self, which: usize) -> Option<(usize, Filter)> {
+        self.with(|world| {
+            let put = world.ledger.entries.iter().enumerate().rev().filter(|(_, entry)| entry.acknowledged.is_some());
+            let (number, entry) = put.clone().nth(which).or_else(|| put.clone().next())?;
+            Some((number, Filter { ids: vec![entry.id?], ..Filter::default() }))
+        })
+    }
+
+    pub fn purge_one(&self, which: usize) {
+        let Some((number, filter)) = self.pick_put(which) else { return };
+        let is_there = self.with(|world| {
+            let is_there = world.is_surely_there(number);
+            world.ledger.may_go(number);
+            is_there
+        });
+        let go_on = &mut || std::ops::ControlFlow::Continue(());
+        let result = self.by_receipt(|spool| spool.purge_some(&queue(QUEUE), &filter, go_on));
+        if let Ok(count) = result
+            && self.lives_to_say()
+        {
+            self.hold_to(|world| {
+                world.tell(Some(self.pid), || format!("message {number} is purged: {count}"));
+                let was_alone = world.was_alone(self.pid);
+                world.ledger.may_go(number);
+                match count {
+                    0 if is_there && was_alone => Err(format!("I1: message {number} is there, and was not found")),
+                    0 => Ok(()),
+                    1 => {
+                        world.ledger.is_gone(number);
+                        Ok(())
+                    }
+                    _ => Err(format!("{count} messages were purged where one was meant")),
+                }
+            });
+        }
+        self.say(result, "purge");
+    }
+
+    pub fn move_one(&self, which: usize) {
+        let Some((number, filter)) = self.pick_put(which) else { return };
+        self.with(|world| {
+            world.ledger.counts_restart = true;
+            // Then what was moved has no order any more.
+            world.ledger.moves += 2;
+            world.ledger.entries[number].was_moved = true;
+        });
+        let go_on = &mut || std::ops::ControlFlow::Continue(());
+        let result = self.by_receipt(|spool| spool.move_some(&queue(QUEUE), &queue(OTHER), &filter, go_on));
+        self.say(result, "move");
+    }
+
     pub fn create(&self) -> Result<(), Error> {
         self.spool()?.create_queue(&queue(OTHER), &Policy::default(), None)
     }
@@ -87,7 +139,7 @@ impl Actor {
             let mut noted = 0;
             let looked = self.by_receipt(|spool| {
                 spool.peek(&receipt.queue, Which::Id(receipt.name.id), &mut |peeked| {
-                    noted = peeked.failures.len();
+                    noted = peeked.listed.failures.len();
                     std::ops::ControlFlow::Continue(())
                 })
             });

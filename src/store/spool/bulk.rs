@@ -1,4 +1,4 @@
-//! Doing it to every message: purge and move. Each message is one step; interrupted, the rest is as it was.
+//! Doing it to many messages: purge and move. Each message is one step; interrupted, the rest is as it was.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,13 @@ use super::moves::Moved;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageName, Seq};
-use crate::store::{At, Result};
+use crate::store::{At, Filter, Result};
+
+/// Who hears of each message that is done, and can break it off.
+type AfterEach<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
+/// Who is shown a message, and says whether he has taken it away.
+type Visit<'a> = dyn FnMut(&MessageName, &Path) -> Result<ControlFlow<(), bool>> + 'a;
 
 /// How many names of a large directory are in memory at a time.
 const AT_ONCE: usize = 1024;
@@ -19,9 +25,18 @@ const AT_ONCE: usize = 1024;
 const IN_ORDER_AT_ONCE: usize = 16 * 1024;
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
-    pub(super) fn purge(&self) -> Result<u64> {
-        let durability = self.policy()?.durability;
+    pub(super) fn purge(&self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
+        // What came back, or was put back by a power cut, is meant as well.
+        let durability = self.sweep_first()?.durability;
         let mut deleted = 0;
+        let mut delete = |state, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
+            if !self.is_meant(which, state, name, path) || !self.remove(name, path, durability)? {
+                return Ok(ControlFlow::Continue(false));
+            }
+            deleted += 1;
+            Ok(after_each().map_continue(|()| true))
+        };
+        let mut flow = ControlFlow::Continue(());
         let mut last_dir = PathBuf::new();
         let unread = self.visit_ready(true, &mut |name, path| {
             let dir = path.parent().unwrap_or(path);
@@ -29,52 +44,55 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.sync_emptied(&last_dir, durability)?;
                 dir.clone_into(&mut last_dir);
             }
-            deleted += u64::from(self.remove(&name, path, durability)?);
-            Ok(ControlFlow::Continue(()))
+            flow = delete(State::Ready, &name, path)?.map_continue(drop);
+            Ok(flow)
         })?;
         self.sync_emptied(&last_dir, durability)?;
-        for dir in self.dated_dirs()?.into_iter().map(|(_, dir)| dir).chain([self.layout.held()]) {
-            self.visit_dir(&dir, &mut |name, path| {
-                let removed = self.remove(name, path, durability)?;
-                deleted += u64::from(removed);
-                Ok(removed)
-            })?;
+        for (state, dir) in self.dated_dirs()?.into_iter().chain([(State::Held, self.layout.held())]) {
+            if flow.is_break() {
+                break;
+            }
+            flow = self.visit_dir(&dir, which, &mut |name, path| delete(state, name, path))?;
             self.sync_emptied(&dir, durability)?;
-            if dir != self.layout.held() {
+            if state != State::Held {
                 self.spool.remove_dir(&dir);
             }
         }
         unread.map_or(Ok(deleted), Err)
     }
 
-    pub(super) fn move_all(&self, to: &Self) -> Result<u64> {
+    pub(super) fn move_to(&self, to: &Self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
         // What goes to the end of the queue that is being emptied would be met again, and again.
         if self.name == to.name {
             return Ok(0);
         }
-        let durability = self.policy()?.durability;
+        let durability = self.sweep_first()?.durability;
         let mut numbers = Block { first: 0, len: 0 };
         let mut moved = 0;
-        let mut move_one = |state: State, name: &MessageName, path: &Path| -> Result<bool> {
+        let mut move_one = |state: State, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
+            if !self.is_meant(which, state, name, path) {
+                return Ok(ControlFlow::Continue(false));
+            }
             if numbers.len == 0 {
                 numbers = to.take_seqs(LEAF_LEN)?;
             }
             let name_there = MessageName { seq: Seq(numbers.first), deliveries: 0, ..*name };
             let target = to.layout.path(state, &name_there);
-            let was_moved = self.transfer_to(to, name, path, &target, durability)?;
-            if was_moved {
-                numbers = Block { first: numbers.first + 1, len: numbers.len - 1 };
-                moved += 1;
+            if !self.transfer_to(to, name, path, &target, durability)? {
+                return Ok(ControlFlow::Continue(false));
             }
-            Ok(was_moved)
+            numbers = Block { first: numbers.first + 1, len: numbers.len - 1 };
+            moved += 1;
+            Ok(after_each().map_continue(|()| true))
         };
+        let mut flow = ControlFlow::Continue(());
         let unread = self.visit_ready(true, &mut |name, path| {
-            move_one(State::Ready, &name, path)?;
-            Ok(ControlFlow::Continue(()))
+            flow = move_one(State::Ready, &name, path)?.map_continue(drop);
+            Ok(flow)
         })?;
         for (state, dir) in self.dated_dirs()? {
-            if matches!(state, State::Delayed { .. }) {
-                self.visit_dir_in_order(&dir, &mut |name, path| move_one(state, name, path))?;
+            if flow.is_continue() && matches!(state, State::Delayed { .. }) {
+                flow = self.visit_dir_in_order(&dir, &mut |name, path| move_one(state, name, path))?;
                 self.spool.remove_dir(&dir);
             }
         }
@@ -112,8 +130,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(dirs)
     }
 
-    /// Shows every message of a directory, some at a time, until `each` takes none of those any more.
-    fn visit_dir(&self, dir: &Path, each: &mut dyn FnMut(&MessageName, &Path) -> Result<bool>) -> Result<()> {
+    /// Shows every message of a directory to one who takes those that are meant, some at a time.
+    fn visit_dir(&self, dir: &Path, which: &Filter, each: &mut Visit<'_>) -> Result<ControlFlow<()>> {
+        if !which.is_all() {
+            return self.visit_dir_in_order(dir, each);
+        }
+        // What is taken is gone: the next look finds others. That needs no order, and lists a large directory once.
         loop {
             let mut found = Vec::new();
             self.scan_messages(dir, &mut |name, path| {
@@ -122,35 +144,43 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             })?;
             let mut taken = 0;
             for (name, path) in &found {
-                taken += usize::from(each(name, path)?);
+                match each(name, path)? {
+                    ControlFlow::Continue(is_taken) => taken += usize::from(is_taken),
+                    ControlFlow::Break(()) => return Ok(ControlFlow::Break(())),
+                }
             }
             if taken == 0 || found.len() < AT_ONCE {
-                return Ok(());
+                return Ok(ControlFlow::Continue(()));
             }
         }
     }
 
-    /// As [`Self::visit_dir`], in the order of the numbers: a directory lists its names in any order.
-    fn visit_dir_in_order(&self, dir: &Path, each: &mut dyn FnMut(&MessageName, &Path) -> Result<bool>) -> Result<()> {
+    /// Shows every message of a directory once, in the order of the numbers: it lists its names in any order.
+    fn visit_dir_in_order(&self, dir: &Path, each: &mut Visit<'_>) -> Result<ControlFlow<()>> {
+        let mut shown: Option<MessageName> = None;
         loop {
-            let mut first: Vec<MessageName> = Vec::new();
+            let mut next: Vec<MessageName> = Vec::new();
             self.scan_messages(dir, &mut |name, _| {
-                first.push(name);
-                if first.len() >= 2 * IN_ORDER_AT_ONCE {
-                    first.sort_unstable();
-                    first.truncate(IN_ORDER_AT_ONCE);
+                if shown.is_none_or(|shown| name > shown) {
+                    next.push(name);
+                }
+                if next.len() >= 2 * IN_ORDER_AT_ONCE {
+                    next.sort_unstable();
+                    next.truncate(IN_ORDER_AT_ONCE);
                 }
                 ControlFlow::Continue(())
             })?;
-            first.sort_unstable();
-            first.truncate(IN_ORDER_AT_ONCE);
-            let mut taken = 0;
-            for name in &first {
-                taken += usize::from(each(name, &dir.join(name.to_string()))?);
+            next.sort_unstable();
+            next.truncate(IN_ORDER_AT_ONCE);
+            for name in &next {
+                if each(name, &dir.join(name.to_string()))?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
             }
-            if taken == 0 || first.len() < IN_ORDER_AT_ONCE {
-                return Ok(());
+            if next.len() < IN_ORDER_AT_ONCE {
+                return Ok(ControlFlow::Continue(()));
             }
+            shown = next.last().copied();
         }
     }
 

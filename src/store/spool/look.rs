@@ -15,20 +15,20 @@ use super::record::{Opened, ReadError, read_log};
 use super::sweep::Thoroughness;
 use crate::domain::lifecycle::{self, State};
 use crate::domain::{Attributes, Clock, MessageName, Policy};
-use crate::store::{At, Error, Listed, Message, Peeked, Result, Stat, Which};
+use crate::store::{At, Error, Filter, Listed, Message, Peeked, Result, Stat, Which};
 
 /// Who is shown a message file.
 type Shown<'a> = dyn FnMut(State, &MessageName, &Path) -> ControlFlow<()> + 'a;
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
-    fn sweep_before_a_look(&self) -> Result<Policy> {
+    pub(super) fn sweep_first(&self) -> Result<Policy> {
         let policy = self.policy()?;
         let _ = self.sweep(Thoroughness::Usual, &policy);
         Ok(policy)
     }
 
     pub(super) fn peek(&self, which: Which, each: &mut dyn FnMut(Peeked) -> ControlFlow<()>) -> Result<()> {
-        let policy = self.sweep_before_a_look()?;
+        let policy = self.sweep_first()?;
         let most = match which {
             Which::Next(most) => most,
             Which::All => return self.peek_all(each),
@@ -138,15 +138,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Error::Io { action: "read", path: path.to_owned(), source }
         })?;
         let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
-        Ok(Some(Peeked { listed: Listed { message, state, deliveries: name.deliveries }, body, failures }))
+        Ok(Some(Peeked { listed: Listed { message, state, deliveries: name.deliveries, failures }, body }))
     }
 
-    pub(super) fn list(&self, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
-        self.sweep_before_a_look()?;
+    pub(super) fn list(&self, which: &Filter, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+        self.sweep_first()?;
         let mut flow = ControlFlow::Continue(());
         let mut show = |state, name: MessageName, path: &Path| {
             if flow.is_continue()
+                && which.may_be(name.id)
                 && let Some(listed) = self.list_one(state, &name, path)
+                && which.matches(&listed, self.now())
             {
                 flow = each(listed);
             }
@@ -165,12 +167,27 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         unread.map_or(Ok(()), Err)
     }
 
+    /// Whether the message is one of those that are meant, and still there.
+    pub(super) fn is_meant(&self, which: &Filter, state: State, name: &MessageName, path: &Path) -> bool {
+        which.is_all()
+            || which.may_be(name.id)
+                && self.list_one(state, name, path).is_some_and(|listed| which.matches(&listed, self.now()))
+    }
+
     /// `None` if the message has gone meanwhile. One whose header cannot be read is shown as its name has it.
     fn list_one(&self, state: State, name: &MessageName, path: &Path) -> Option<Listed> {
-        let message = match self.fs().open(path, Access::Read) {
+        let opened = match self.fs().open(path, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(_) => None,
-            Ok(file) => Opened::new(file).ok().map(|opened| opened.message),
+            Ok(file) => Opened::new(file).ok().map(Opened::unchecked),
+        };
+        let (message, failures) = match opened {
+            Some((message, _, file, place)) if place.has_log => {
+                // (What a log says is a courtesy: a message is listed without it.)
+                (Some(message), read_log(&*file, place).unwrap_or_default())
+            }
+            Some((message, ..)) => (Some(message), Vec::new()),
+            None => (None, Vec::new()),
         };
         let message = message.unwrap_or_else(|| Message {
             id: name.id,
@@ -186,11 +203,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             unique: None,
             unique_until: None,
         });
-        Some(Listed { message, state, deliveries: name.deliveries })
+        Some(Listed { message, state, deliveries: name.deliveries, failures })
     }
 
     pub(super) fn stat(&self) -> Result<Stat> {
-        self.sweep_before_a_look()?;
+        self.sweep_first()?;
         self.stat_now()
     }
 

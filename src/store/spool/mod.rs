@@ -28,8 +28,8 @@ use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs, Status};
 use self::layout::Layout;
 use self::moves::SharedMoves;
 use super::{
-    At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Listed, Peeked, Result, Stat, Store, UniquePut, Watch,
-    Which,
+    At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result, Stat, Store, UniquePut,
+    Watch, Which,
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
@@ -558,19 +558,30 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         self.on(queue, |queue| queue.peek(which, each))
     }
 
-    fn list(&self, queue: &QueueName, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
-        self.on(queue, |queue| queue.list(each))
+    fn list(&self, queue: &QueueName, which: &Filter, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
+        self.on(queue, |queue| queue.list(which, each))
     }
 
     fn stat(&self, queue: &QueueName) -> Result<Stat> {
         self.on(queue, |queue| queue.stat())
     }
 
-    fn purge(&self, queue: &QueueName) -> Result<u64> {
-        self.on(queue, |queue| queue.purge())
+    fn purge_some(
+        &self,
+        queue: &QueueName,
+        which: &Filter,
+        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<u64> {
+        self.on(queue, |queue| queue.purge(which, after_each))
     }
 
-    fn move_all(&self, from: &QueueName, to: &QueueName) -> Result<u64> {
-        self.on(from, |from| self.on(to, |to| from.move_all(to)))
+    fn move_some(
+        &self,
+        from: &QueueName,
+        to: &QueueName,
+        which: &Filter,
+        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+    ) -> Result<u64> {
+        self.on(from, |from| self.on(to, |to| from.move_to(to, which, after_each)))
     }
 }

@@ -21,7 +21,7 @@ use mq::domain::{
     UnixSeconds, Visibility,
 };
 use mq::store::spool::{Order, Spool};
-use mq::store::{ClaimRequest, Claims, Failure, Store as _, Which};
+use mq::store::{ClaimRequest, Claims, Failure, Filter, Store as _, Which};
 
 use fenced::{BEGINNING, Fenced};
 use garbage::Vandal;
@@ -219,7 +219,7 @@ fn look_and_claim(store: &Spool<Fenced, &ManualClock>, world: &World, seen: &mut
     let queue = &world.queue;
     let _ = (store.policy(queue), store.queues(), store.stat(queue), store.order());
     let mut sizes = 0;
-    let _ = store.list(queue, &mut |listed| {
+    let _ = store.list(queue, &Filter::default(), &mut |listed| {
         sizes += listed.message.len_bytes;
         ControlFlow::Continue(())
     });

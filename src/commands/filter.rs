@@ -1,0 +1,66 @@
+//! The options that say which messages of a queue are meant.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::duration;
+use crate::domain::{MediaType, MessageId, QueueName};
+use crate::store::{AttributeFilter, Filter, StateName};
+
+/// Which messages: all that is said has to hold, and without any of it all are meant.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Which messages")]
+pub(super) struct FilterArgs {
+    /// The message with this id; may be given several times
+    #[arg(long, value_name = "ID")]
+    id: Vec<MessageId>,
+
+    /// Those that are ready, delayed, claimed or held; may be given several times
+    #[arg(long, value_name = "STATE")]
+    state: Vec<StateName>,
+
+    /// Those that were put longer than DUR ago
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    older: Option<Duration>,
+
+    /// Those that were put less than DUR ago
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    newer: Option<Duration>,
+
+    /// Those with this attribute, or with this value of it; may be given several times
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    attr: Vec<AttributeFilter>,
+
+    /// Those of this type
+    #[arg(long = "type", value_name = "TYPE")]
+    media_type: Option<MediaType>,
+
+    /// Those that were put to QUEUE first: of dead letters, those that came from there
+    #[arg(long, value_name = "QUEUE")]
+    put_to: Option<QueueName>,
+
+    /// Those that were delivered N times or more
+    #[arg(long, value_name = "N")]
+    deliveries: Option<u32>,
+
+    /// Those whose last delivery failed for a reason with TEXT in it
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+impl FilterArgs {
+    pub(super) fn into_filter(self) -> Filter {
+        Filter {
+            ids: self.id,
+            states: self.state,
+            older: self.older,
+            newer: self.newer,
+            attributes: self.attr,
+            media_type: self.media_type,
+            put_to: self.put_to,
+            deliveries: self.deliveries,
+            reason: self.reason,
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `mq redrive`: sends dead letters back to where they come from.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+
+use super::bulk::{BulkArgs, Deed};
+use super::{Context, Outcome, VerbArgs, creating, note};
+use crate::domain::QueueName;
+use crate::domain::lifecycle::State;
+use crate::domain::units::parse_rate;
+use crate::store::{self, Filter, Store};
+
+/// Send dead letters back to the queues that they come from
+///
+/// Takes the messages of QUEUE, a queue of dead letters, all of them or those that the options mean, and moves each to the
+/// end of the queue that it was put to first, or with --to all to one. They keep their ids and the log of their failures;
+/// their delivery counts begin again. What is claimed, or was put to QUEUE itself, stays. On a terminal it asks first.
+/// Interrupted, it has sent some of them back, and can be done again.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  mq redrive jobs.dead --dry-run
+  mq redrive jobs.dead --reason timeout --rate 10/s
+  mq redrive graves --put-to jobs --to jobs-again
+  mq redrive jobs.dead --id 018bcfe5-684b-722a-b1ba-804098e6cb29")]
+pub(crate) struct RedriveArgs {
+    /// The queue of dead letters
+    queue: QueueName,
+
+    /// Send all of them to QUEUE; it is made if it does not exist
+    #[arg(long, value_name = "QUEUE")]
+    to: Option<QueueName>,
+
+    /// No more than N a second, or as in 100/m and 5/h a minute or an hour
+    #[arg(long, value_name = "N[/s|/m|/h]", value_parser = parse_rate)]
+    rate: Option<Duration>,
+
+    #[command(flatten)]
+    bulk: BulkArgs,
+}
+
+/// Where dead letters come from, and how many from each.
+#[derive(Default)]
+struct Origins {
+    counts: BTreeMap<QueueName, u64>,
+    /// How many come from nowhere.
+    own: u64,
+}
+
+impl Origins {
+    fn of(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<Self> {
+        let mut origins = Self::default();
+        store.list(queue, which, &mut |listed| {
+            if matches!(listed.state, State::Ready | State::Delayed { .. }) {
+                if listed.message.queue == *queue {
+                    origins.own += 1;
+                } else {
+                    *origins.counts.entry(listed.message.queue).or_default() += 1;
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(origins)
+    }
+}
+
+impl VerbArgs for RedriveArgs {
+    fn run(self, context: &Context) -> Result<Outcome> {
+        let store = context.store()?;
+        let Self { queue, to, rate, bulk } = self;
+        let (queue, to) = (&queue, &to);
+        // What was counted for the question is not counted again for the answer.
+        let found: RefCell<Option<Origins>> = RefCell::default();
+        let deed = Deed {
+            queue,
+            done: "redriven",
+            whence: format!("from '{queue}'"),
+            question: &|n| format!("send {n} message(s) of '{queue}' back?"),
+            count: &|which| {
+                let origins = Origins::of(&store, queue, which)?;
+                let count = origins.counts.values().sum();
+                *found.borrow_mut() = Some(origins);
+                Ok(count)
+            },
+        };
+        bulk.carry_out(&deed, |which, progress| {
+            let origins = match found.take() {
+                Some(origins) => origins,
+                None => Origins::of(&store, queue, which)?,
+            };
+            if origins.counts.is_empty() && origins.own > 0 {
+                note(format_args!(
+                    "{} message(s) of '{queue}' were put to it, and come from no other queue",
+                    origins.own
+                ));
+            }
+            for origin in origins.counts.keys().filter(|_| to.is_none()) {
+                // Before any is moved.
+                store.policy(origin).context("some cannot go back where they come from; --to says where else")?;
+            }
+            if let Some(to) = to {
+                creating(&store, to, true, || store.policy(to))?;
+            }
+            let mut pace = Pace::new(rate);
+            let mut redriven = 0;
+            for origin in origins.counts.into_keys() {
+                let of_origin = Filter { put_to: Some(origin.clone()), ..which.clone() };
+                redriven += store.move_some(queue, to.as_ref().unwrap_or(&origin), &of_origin, &mut || {
+                    progress.step();
+                    pace.wait();
+                    ControlFlow::Continue(())
+                })?;
+            }
+            Ok(redriven)
+        })
+    }
+}
+
+/// Keeps from going faster than was asked for.
+struct Pace {
+    interval: Option<Duration>,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(interval: Option<Duration>) -> Self {
+        Self { interval, next: Instant::now() }
+    }
+
+    /// One is done: waits until the next one may be.
+    fn wait(&mut self) {
+        if let Some(interval) = self.interval {
+            // From when the last one was due, so that the time that each takes does not add up.
+            self.next = (self.next + interval).max(Instant::now().checked_sub(interval).unwrap_or(self.next));
+            std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
+        }
+    }
+}

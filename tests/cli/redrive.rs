@@ -1,0 +1,119 @@
+//! `mq redrive`, and the filters that it shares with list, purge and move.
+
+use std::time::{Duration, Instant};
+
+use crate::support::Spool;
+
+/// Queues `a` and `b`, whose dead letters go to `graves`: two of `a`, one of `b`.
+fn graveyard() -> Spool {
+    let spool = Spool::new();
+    for queue in ["a", "b"] {
+        spool.mq(&["create", queue, "max-deliveries=1", "dead-letter=graves"]).ok();
+    }
+    for (queue, body, status) in [("a", "one", "3"), ("a", "two", "4"), ("b", "three", "3")] {
+        spool.put(queue, body);
+        spool.mq(&["get", queue, "--", "sh", "-c", &format!("exit {status}")]).status(status.parse().unwrap());
+        spool.mq(&["get", queue]).nothing();
+    }
+    spool
+}
+
+#[test]
+fn dead_letters_go_back_where_they_come_from() {
+    let spool = graveyard();
+    spool.mq(&["redrive", "graves", "--dry-run"]).ok().silent().says("would have redriven 3 messages from 'graves'");
+    assert_eq!(spool.count("graves", "ready"), 3);
+    spool.mq(&["redrive", "graves"]).ok().silent().says("redriven 3 messages");
+    assert_eq!(
+        (spool.bodies("a"), spool.bodies("b")),
+        (vec!["one".to_owned(), "two".to_owned()], vec!["three".to_owned()])
+    );
+    let listed = spool.mq(&["list", "a", "--json"]).ok().jsons();
+    assert_eq!((&listed[0]["deliveries"], &listed[0]["failures"][0]["reason"]), (&0.into(), &"exit status: 3".into()));
+    let again = spool.mq(&["redrive", "graves", "--json"]).ok().quiet().json();
+    assert_eq!(again, serde_json::json!({ "queue": "graves", "redriven": 0, "dry_run": false }));
+}
+
+#[test]
+fn only_what_is_meant_goes_back() {
+    let spool = graveyard();
+    spool.mq(&["redrive", "graves", "--reason", "status: 3", "--put-to", "a"]).ok().says("redriven 1");
+    assert_eq!(spool.bodies("a"), ["one"]);
+    let id = spool.mq(&["list", "graves", "--json"]).ok().jsons()[0]["id"].as_str().unwrap().to_owned();
+    spool.mq(&["redrive", "graves", "--id", &id, "--to", "elsewhere"]).ok().says("redriven 1");
+    assert_eq!(spool.bodies("elsewhere"), ["two"]);
+    assert_eq!(spool.bodies("graves"), ["three"]);
+}
+
+#[test]
+fn what_has_nowhere_to_go_stays() {
+    let spool = graveyard();
+    spool.mq(&["drop", "b", "--force"]).ok();
+    spool.mq(&["redrive", "graves"]).fails(66).says("'b'").says("--to");
+    assert_eq!(spool.count("graves", "ready"), 3, "none was moved");
+    spool.mq(&["redrive", "graves", "--put-to", "a"]).ok().says("redriven 2");
+    spool.mq(&["redrive", "graves", "--to", "b"]).ok().says("redriven 1");
+    assert_eq!(spool.bodies("b"), ["three"]);
+    spool.mq(&["redrive", "b"]).ok().says("come from no other queue").says("redriven 0");
+    spool.mq(&["redrive", "missing"]).fails(66).says("'missing'");
+}
+
+#[test]
+fn a_rate_is_kept() {
+    let spool = Spool::new();
+    spool.mq_with(&["put", "dead", "--lines"], "1\n2\n3\n4\n").ok();
+    spool.mq(&["move", "dead", "graves"]).ok();
+    let begun = Instant::now();
+    spool.mq(&["redrive", "graves", "--rate", "20/s"]).ok().says("redriven 4");
+    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+    assert_eq!(spool.bodies("dead"), ["1", "2", "3", "4"]);
+    for wrong in ["0", "fast", "1/d", "-1"] {
+        spool.mq(&["redrive", "graves", &format!("--rate={wrong}")]).status(2).says("rate");
+    }
+}
+
+#[test]
+fn the_table_says_why_and_whence() {
+    let spool = graveyard();
+    let table = spool.mq(&["list", "graves"]).ok().quiet();
+    let lines = table.lines();
+    assert!(lines[0].contains("PUT TO") && lines[0].ends_with("LAST FAILURE"), "{table}");
+    assert!(lines[1].contains("  a  ") && lines[1].ends_with(" ago: exit status: 3"), "{table}");
+    let of_b = spool.mq(&["list", "graves", "--put-to", "b"]).ok().lines();
+    assert_eq!(of_b.len(), 2);
+    assert_eq!(spool.mq(&["list", "graves", "--older", "1h"]).ok().lines().len(), 1);
+    assert_eq!(spool.mq(&["list", "graves", "--state", "ready", "--deliveries", "1", "--json"]).ok().jsons().len(), 3);
+    spool.mq(&["list", "--older", "1h"]).fails(2).says("QUEUE");
+    spool.mq(&["list", "graves", "--state", "dead"]).status(2).says("ready, delayed, claimed or held");
+    spool.mq(&["list", "graves", "--attr", "1=x"]).status(2).says("attribute");
+}
+
+#[test]
+fn purge_and_move_take_what_is_meant() {
+    let spool = Spool::new();
+    for (body, colour) in [("1", "red"), ("2", "blue"), ("3", "red"), ("4", "green")] {
+        spool.mq(&["put", "q", "-m", body, "--attr", &format!("colour={colour}")]).ok();
+    }
+    spool.mq(&["purge", "q", "--attr", "colour=red", "--dry-run"]).ok().says("would have deleted 2");
+    spool.mq(&["purge", "q", "--attr", "colour=red"]).ok().says("deleted 2");
+    let claimed = spool.claim("q", "1h");
+    spool.mq(&["move", "q", "r", "--attr", "colour", "--dry-run"]).ok().says("would have moved 1");
+    spool.mq(&["move", "q", "r", "--attr", "colour"]).ok().says("moved 1 message");
+    assert_eq!(spool.bodies("r"), ["4"]);
+    spool.mq(&["delete", &claimed]).ok();
+}
+
+/// A bulk that is killed has done a part of it, and the same command goes on.
+#[test]
+fn i1_interrupted_it_goes_on() {
+    let spool = Spool::new();
+    spool.mq_with(&["put", "from", "--lines"], "1\n2\n3\n4\n5\n6\n").ok();
+    spool.mq(&["move", "from", "graves"]).ok();
+    let mut running = spool.start(&["redrive", "graves", "--rate", "2/s"]);
+    crate::support::until("one is back", || spool.count("from", "ready") > 0);
+    running.signal(rustix::process::Signal::INT);
+    assert!(!running.ended().success());
+    assert!(spool.count("graves", "ready") > 0);
+    spool.mq(&["redrive", "graves"]).ok();
+    assert_eq!(spool.bodies("from"), ["1", "2", "3", "4", "5", "6"]);
+}
