@@ -40,6 +40,13 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         if self.fs.status(&dir).is_ok() {
             return Err(Error::QueueExists(name.clone()));
         }
+        // One that somebody died at dropping is this queue: beside a new one it would be out of reach for good.
+        let checked = self.root.join(format!("{}{name}", layout::CHECKING_PREFIX));
+        match self.fs.rename(&checked, &dir) {
+            Ok(()) => return Err(Error::QueueExists(name.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).at("restore", &dir),
+        }
         let mode = match mode {
             Some(mode) => mode,
             None => self.inherited_mode(),
@@ -137,15 +144,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if !force {
             // From here on nobody can publish by the queue's name; who was faster is seen now.
             let hidden = self.at(checked.clone());
-            messages = hidden.count_for_drop()?;
-            if messages > 0 {
+            let counted = hidden.count_for_drop();
+            if !matches!(counted, Ok(0)) {
                 let own = root.join(hidden.name.as_str());
-                spool.fs.rename(&checked, &own).at("restore", &own)?;
+                let restored = spool.fs.rename(&checked, &own).at("restore", &own);
+                messages = counted?;
+                restored?;
                 return Err(Error::QueueNotEmpty { queue: hidden.name, messages });
             }
         }
         let doomed = root.join(format!("{}{}", layout::DROPPING_PREFIX, spool.new_id(spool.clock.now())));
-        spool.fs.rename(&checked, &doomed).at("drop", &checked)?;
+        if let Err(error) = spool.fs.rename(&checked, &doomed) {
+            // (If that fails as well, whoever makes or drops a queue next restores it.)
+            let _ = spool.fs.rename(&checked, &root.join(self.name.as_str()));
+            return Err(error).at("drop", &checked);
+        }
         spool.fs.sync_dir(root).at("sync", root)?;
         spool.remove_tree(&doomed);
         Ok(messages)
