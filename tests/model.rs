@@ -172,7 +172,8 @@ impl Engine {
     }
 
     fn shown(&self, listed: Listed) -> Shown {
-        let Listed { message, state, deliveries, failures } = listed;
+        let Listed { message, state, deliveries, failures, unread } = listed;
+        assert_eq!(unread, None);
         Shown {
             message: self.numbers[&message.id],
             queue: message.queue,
@@ -308,7 +309,7 @@ impl Engine {
             };
             assert_eq!(delivery.hold.is_some(), state == State::Held);
             let (message, deliveries) = (delivery.message, delivery.deliveries);
-            let listed = Listed { message, state, deliveries, failures: Vec::new() };
+            let listed = Listed { message, state, deliveries, failures: Vec::new(), unread: None };
             let place = Some(delivery.receipt.place);
             seen.push(Shown { body: Some(bytes), place, ..self.shown(listed) });
             self.holds.extend(delivery.hold.map(|hold| (delivery.receipt.clone(), hold)));

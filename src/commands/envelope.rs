@@ -52,6 +52,8 @@ pub(crate) struct Facts<'a> {
     unique_until: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failures: Vec<FailureFacts<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<&'a str>,
 }
 
 /// One failed delivery, its time as all other times are shown.
@@ -84,6 +86,7 @@ impl<'a> Facts<'a> {
             unique: message.unique.as_ref().map(UniqueKey::as_str),
             unique_until: message.unique_until.map(|until| until.start().to_rfc3339()),
             failures: Vec::new(),
+            unread: None,
         }
     }
 
@@ -115,6 +118,12 @@ impl<'a> Facts<'a> {
             reason: &failure.reason,
         };
         Self { failures: failures.iter().map(facts).collect(), ..self }
+    }
+
+    /// Says why the message could not be read, if so.
+    #[must_use]
+    pub(crate) fn unread(self, why: Option<&'a str>) -> Self {
+        Self { unread: why, ..self }
     }
 
     /// Says that the body that follows is not the message's own, but a conversion of it.

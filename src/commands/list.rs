@@ -31,7 +31,7 @@ pub(crate) struct ListArgs {
     queue: Option<QueueName>,
 
     /// Write one line of JSON for each: a queue's name as queue; of a message id, state, deliveries, put_at,
-    /// visible_until or due, expires_at, priority, bytes, type, attrs, reply_to, put_to and failures
+    /// visible_until or due, expires_at, priority, bytes, type, attrs, reply_to, put_to, failures, and unread: why it could not be read, if so
     #[arg(long)]
     json: bool,
 
@@ -82,7 +82,7 @@ fn messages(queue: &QueueName, which: &Filter, json: bool, context: &Context, ou
     store.list(queue, which, &mut |listed| {
         written = if json {
             let facts = Facts::new(&listed.message, queue, listed.deliveries).in_state(listed.state);
-            facts.with_failures(&listed.failures).write(output)
+            facts.with_failures(&listed.failures).unread(listed.unread.as_deref()).write(output)
         } else {
             row(&listed, queue, now, output)
         };
@@ -93,10 +93,11 @@ fn messages(queue: &QueueName, which: &Filter, json: bool, context: &Context, ou
 
 fn row(listed: &Listed, queue: &QueueName, now: UnixMillis, output: &mut impl Write) -> std::io::Result<()> {
     let message = &listed.message;
-    let failure = listed.failures.last().map_or_else(
-        || "-".to_owned(),
-        |failure| format!("{} ago: {}", short_age(failure.at.age_at(now)), visible(&failure.reason)),
-    );
+    let failure = match (&listed.unread, listed.failures.last()) {
+        (Some(why), _) => format!("cannot be read: {}", visible(why)),
+        (None, Some(failure)) => format!("{} ago: {}", short_age(failure.at.age_at(now)), visible(&failure.reason)),
+        (None, None) => "-".to_owned(),
+    };
     let line = format!(
         "{}  {:<7}  {:>5}  {:>10}  {:>10}  {:>8}  {:<12}  {:<12}  {failure}",
         message.id,

@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::bulk::{BulkArgs, Deed};
 use super::{Context, Outcome, VerbArgs, creating, note};
-use crate::domain::QueueName;
 use crate::domain::lifecycle::State;
 use crate::domain::units::parse_rate;
+use crate::domain::{MessageId, QueueName};
 use crate::store::{self, Filter, Store};
 
 /// Send dead letters back to the queues that they come from
@@ -50,6 +50,8 @@ struct Origins {
     counts: BTreeMap<QueueName, u64>,
     /// How many come from nowhere.
     own: u64,
+    /// The first of which nobody can say, and why.
+    unread: Option<(MessageId, String)>,
 }
 
 impl Origins {
@@ -57,7 +59,9 @@ impl Origins {
         let mut origins = Self::default();
         store.list(queue, which, &mut |listed| {
             if matches!(listed.state, State::Ready | State::Delayed { .. }) {
-                if listed.message.queue == *queue {
+                if let Some(why) = listed.unread {
+                    origins.unread.get_or_insert((listed.message.id, why));
+                } else if listed.message.queue == *queue {
                     origins.own += 1;
                 } else {
                     *origins.counts.entry(listed.message.queue).or_default() += 1;
@@ -108,15 +112,21 @@ impl VerbArgs for RedriveArgs {
             }
             let mut pace = Pace::new(rate);
             let mut redriven = 0;
-            for origin in origins.counts.into_keys() {
+            for origin in origins.counts.keys() {
                 let of_origin = Filter { put_to: Some(origin.clone()), ..which.clone() };
-                redriven += store.move_some(queue, to.as_ref().unwrap_or(&origin), &of_origin, &mut || {
+                redriven += store.move_some(queue, to.as_ref().unwrap_or(origin), &of_origin, &mut || {
                     progress.step();
                     pace.wait();
                     ControlFlow::Continue(())
                 })?;
             }
-            Ok(redriven)
+            match origins.unread {
+                None => Ok(redriven),
+                Some((id, why)) => {
+                    let (path, source) = (id.to_string().into(), std::io::Error::other(why));
+                    Err(store::Error::Io { action: "read message", path, source }.into())
+                }
+            }
         })
     }
 }

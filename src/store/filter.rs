@@ -42,20 +42,31 @@ impl Filter {
         self.ids.is_empty() || self.ids.contains(&id)
     }
 
-    /// Whether the message is meant.
+    /// Whether the message is meant; of one that could not be read, whether it may be.
     pub fn matches(&self, listed: &Listed, now: UnixMillis) -> bool {
         let message = &listed.message;
         let age = message.put_at.age_at(now);
-        let last_reason = || listed.failures.last().map_or("", |failure| failure.reason.as_str());
         self.may_be(message.id)
             && (self.states.is_empty() || self.states.contains(&StateName::of(listed.state)))
             && self.older.is_none_or(|than| age > than)
             && self.newer.is_none_or(|than| age < than)
-            && self.attributes.iter().all(|wanted| wanted.matches(&message.attributes))
+            && self.deliveries.is_none_or(|least| listed.deliveries >= least)
+            && (listed.unread.is_some() || self.matches_header(listed))
+    }
+
+    fn matches_header(&self, listed: &Listed) -> bool {
+        let message = &listed.message;
+        let last_reason = || listed.failures.last().map_or("", |failure| failure.reason.as_str());
+        self.attributes.iter().all(|wanted| wanted.matches(&message.attributes))
             && (self.media_type.is_none() || self.media_type == message.media_type)
             && self.put_to.as_ref().is_none_or(|queue| *queue == message.queue)
-            && self.deliveries.is_none_or(|least| listed.deliveries >= least)
             && self.reason.as_ref().is_none_or(|text| last_reason().contains(text.as_str()))
+    }
+
+    /// Whether it takes more than a message's name to know.
+    pub fn asks_for_the_header(&self) -> bool {
+        let Self { attributes, media_type, put_to, reason, .. } = self;
+        !attributes.is_empty() || media_type.is_some() || put_to.is_some() || reason.is_some()
     }
 }
 

@@ -76,7 +76,13 @@ impl Entry {
 
     fn listed(&self) -> Listed {
         let Self { message, state, deliveries, failures, .. } = self;
-        Listed { message: message.clone(), state: *state, deliveries: *deliveries, failures: failures.clone() }
+        Listed {
+            message: message.clone(),
+            state: *state,
+            deliveries: *deliveries,
+            failures: failures.clone(),
+            unread: None,
+        }
     }
 
     fn peeked(&self) -> Peeked {

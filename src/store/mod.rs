@@ -401,6 +401,8 @@ pub struct Listed {
     pub deliveries: u32,
     /// Why earlier deliveries failed, the last one last.
     pub failures: Vec<Failure>,
+    /// Why its file could not be read, if it could not: then all that is not in its name is left empty.
+    pub unread: Option<String>,
 }
 
 /// Which message to look at.

@@ -182,3 +182,24 @@ fn i1_a_purge_goes_through_a_large_directory_to_its_end() {
     assert_eq!(meant(&b, "q", &having("odd")), 0);
     assert_eq!(b.stat().delayed, 10_000);
 }
+
+/// Of a message that cannot be read nobody can say whether it is meant: it stays, and that is said; unless its name says it.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test's own meddling.
+fn i9_what_cannot_be_read_is_not_passed_over_in_silence() {
+    for order in [mq::store::spool::Order::RollForward, mq::store::spool::Order::Classical] {
+        let b = Bench::spool(order);
+        let bad = b.put("bad");
+        let path = b.paths_below("ready").into_iter().find(|path| path.is_file()).unwrap();
+        std::fs::write(&path, "nonsense").unwrap();
+        b.put_as(&with(&[("colour", "red")]), "red");
+        b.put("plain");
+        assert!(b.list("q")[0].unread.is_some());
+        assert_eq!(meant(&b, "q", &having("colour=red")), 2, "it may be red");
+        assert!(b.store.purge_some(&q(), &having("colour=red"), &mut go_on).is_err());
+        assert_eq!(b.stat().ready, 2, "the other one is gone");
+        let by_id = Filter { ids: vec![bad], ..Filter::default() };
+        assert_eq!(b.store.purge_some(&q(), &by_id, &mut go_on).unwrap(), 1);
+        assert_eq!(b.drain("q"), ["plain"]);
+    }
+}

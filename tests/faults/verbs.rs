@@ -88,6 +88,10 @@ const ALL: [&str; 7] = ["worn", "claim-a", "claim-b", "later", "ready-1", "ready
 /// What a receiver of the littered `q` can meet.
 const ANY: [&str; 8] = ["ended-1", "ended-2", "due", "widow", "orphan", "ready-1", "ready-2", "ready-3"];
 
+/// A message as `export` writes it.
+const EXPORTED: &[u8] = br#"{"id":"018bcfe5-684b-722a-b1ba-804098e6cb29","queue":"q","state":"ready","deliveries":0,"put_at":"2023-11-14T22:13:20.075Z","priority":5,"bytes":3,"body":"new"}
+"#;
+
 /// Keeps a copy of what it is given, as a line.
 const KEEP: &str = "{ cat; echo; } >>handled";
 
@@ -97,6 +101,7 @@ pub(crate) fn all(worlds: &Worlds) -> Vec<Verb> {
     verbs.extend(gets());
     verbs.extend(with_receipts(worlds));
     verbs.extend(of_queues());
+    verbs.extend(by_filter(worlds));
     verbs.extend(sweeping());
     verbs.extend(mending());
     verbs
@@ -129,6 +134,7 @@ fn puts() -> Vec<Verb> {
         Verb::new(Calm, &["put", "q", "larger"], puts("q", "ready", &[&larger]))
             .files(vec![("larger", larger.clone())]),
         Verb::new(Calm, &["put", "fresh", "-m", "new"], puts("fresh", "ready", &[b"new"])),
+        Verb::new(Calm, &["import", "q"], one()).stdin(EXPORTED.to_vec()),
         Verb::new(Calm, &["put", "fresh", "-m", "a", "-m", "b"], puts("fresh", "ready", &[b"a", b"b"])),
         Verb::new(Nothing, &["put", "fresh", "-m", "new"], puts("fresh", "ready", &[b"new"])),
     ]
@@ -218,10 +224,30 @@ fn of_queues() -> Vec<Verb> {
     ]
 }
 
+/// What is done to some messages of a queue.
+fn by_filter(worlds: &Worlds) -> Vec<Verb> {
+    use Kind::Calm;
+    let id = &worlds.get(Calm).messages["ready-2"].id;
+    let purges = Promise::Deletes { labels: vec!["ready-2"], evidence: Evidence::None, most: 1 };
+    let places = |label, queue| Promise::Places { labels: vec![label], queue, state: "ready" };
+    vec![
+        Verb::new(Calm, &["purge", "q", "--id", id], purges),
+        Verb::new(Calm, &["move", "q", "r", "--id", id], places("ready-2", "r")),
+        Verb::new(Calm, &["redrive", "buried.dead"], places("letter", "empty")).queues(&["buried.dead", "empty"]),
+    ]
+}
+
 /// Those that only look, but sweep before.
 fn sweeping() -> Vec<Verb> {
-    let lines: [&[&str]; 6] =
-        [&["stat", "q"], &["stat"], &["list", "q"], &["peek", "q"], &["stat", "q", "--json"], &["fsck", "--repair"]];
+    let lines: [&[&str]; 7] = [
+        &["stat", "q"],
+        &["stat"],
+        &["list", "q"],
+        &["peek", "q"],
+        &["export", "q"],
+        &["stat", "q", "--json"],
+        &["fsck", "--repair"],
+    ];
     let looks = |args: &&[&str]| Verb::new(Kind::Littered, args, Promise::Looks);
     lines.iter().filter(|args| exists(args[0])).map(looks).collect()
 }

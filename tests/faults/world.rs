@@ -103,6 +103,10 @@ impl World {
         }
         world.put("other", "r", &[]);
         world.put("lone", "lone", &[]);
+        // One that lies in another queue than it was put to, as a dead letter does.
+        world.put("letter", "empty", &[]);
+        expect(&spool, &["move", "empty", "buried.dead"], 0);
+        "buried.dead".clone_into(&mut world.messages.get_mut("letter").unwrap().queue);
         expect(&spool, &["pause", "paused"], 0);
         world.put("paused", "paused", &[]);
         world

@@ -10,10 +10,23 @@ use super::moves::Moved;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageName, Seq};
-use crate::store::{At, Filter, Result};
+use crate::store::{At, Error, Filter, Result};
 
 /// Who hears of each message that is done, and can break it off.
 type AfterEach<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
+/// The first message of which it could not be told whether it is meant: it stays, and keeps none of the others.
+#[derive(Default)]
+struct Unknown(Option<Error>);
+
+impl Unknown {
+    fn of(&mut self, is_meant: Result<bool>) -> bool {
+        is_meant.unwrap_or_else(|error| {
+            self.0.get_or_insert(error);
+            false
+        })
+    }
+}
 
 /// Who is shown a message, and says whether he has taken it away.
 type Visit<'a> = dyn FnMut(&MessageName, &Path) -> Result<ControlFlow<(), bool>> + 'a;
@@ -28,9 +41,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn purge(&self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
         // What came back, or was put back by a power cut, is meant as well.
         let durability = self.sweep_first()?.durability;
-        let mut deleted = 0;
+        let (mut deleted, mut unknown) = (0, Unknown::default());
         let mut delete = |state, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
-            if !self.is_meant(which, state, name, path) || !self.remove(name, path, durability)? {
+            if !unknown.of(self.is_meant(which, state, name, path)) || !self.remove(name, path, durability)? {
                 return Ok(ControlFlow::Continue(false));
             }
             deleted += 1;
@@ -58,7 +71,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.spool.remove_dir(&dir);
             }
         }
-        unread.map_or(Ok(deleted), Err)
+        unread.or(unknown.0).map_or(Ok(deleted), Err)
     }
 
     pub(super) fn move_to(&self, to: &Self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
@@ -68,9 +81,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         let durability = self.sweep_first()?.durability;
         let mut numbers = Block { first: 0, len: 0 };
-        let mut moved = 0;
+        let (mut moved, mut unknown) = (0, Unknown::default());
         let mut move_one = |state: State, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
-            if !self.is_meant(which, state, name, path) {
+            if !unknown.of(self.is_meant(which, state, name, path)) {
                 return Ok(ControlFlow::Continue(false));
             }
             if numbers.len == 0 {
@@ -96,7 +109,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.spool.remove_dir(&dir);
             }
         }
-        unread.map_or(Ok(moved), Err)
+        unread.or(unknown.0).map_or(Ok(moved), Err)
     }
 
     /// A move into another queue: its directories, its bell.

@@ -138,7 +138,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Error::Io { action: "read", path: path.to_owned(), source }
         })?;
         let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
-        Ok(Some(Peeked { listed: Listed { message, state, deliveries: name.deliveries, failures }, body }))
+        Ok(Some(Peeked {
+            listed: Listed { message, state, deliveries: name.deliveries, failures, unread: None },
+            body,
+        }))
     }
 
     pub(super) fn list(&self, which: &Filter, each: &mut dyn FnMut(Listed) -> ControlFlow<()>) -> Result<()> {
@@ -167,27 +170,39 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         unread.map_or(Ok(()), Err)
     }
 
-    /// Whether the message is one of those that are meant, and still there.
-    pub(super) fn is_meant(&self, which: &Filter, state: State, name: &MessageName, path: &Path) -> bool {
-        which.is_all()
-            || which.may_be(name.id)
-                && self.list_one(state, name, path).is_some_and(|listed| which.matches(&listed, self.now()))
+    /// Whether the message is one of those that are meant, and still there. An error if that cannot be told.
+    pub(super) fn is_meant(&self, which: &Filter, state: State, name: &MessageName, path: &Path) -> Result<bool> {
+        if which.is_all() || !which.may_be(name.id) {
+            return Ok(which.is_all());
+        }
+        let Some(listed) = self.list_one(state, name, path) else { return Ok(false) };
+        match &listed.unread {
+            Some(why) if which.asks_for_the_header() && which.matches(&listed, self.now()) => {
+                let source = io::Error::other(why.clone());
+                Err(Error::Io { action: "read", path: path.to_owned(), source })
+            }
+            _ => Ok(which.matches(&listed, self.now())),
+        }
     }
 
     /// `None` if the message has gone meanwhile. One whose header cannot be read is shown as its name has it.
     fn list_one(&self, state: State, name: &MessageName, path: &Path) -> Option<Listed> {
         let opened = match self.fs().open(path, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(_) => None,
-            Ok(file) => Opened::new(file).ok().map(Opened::unchecked),
+            Err(error) => Err(error.to_string()),
+            Ok(file) => match Opened::new(file) {
+                Ok(opened) => Ok(opened.unchecked()),
+                Err(ReadError::Io(error)) => Err(error.to_string()),
+                Err(ReadError::Damaged(why)) => Err(why),
+            },
         };
-        let (message, failures) = match opened {
-            Some((message, _, file, place)) if place.has_log => {
-                // (What a log says is a courtesy: a message is listed without it.)
-                (Some(message), read_log(&*file, place).unwrap_or_default())
-            }
-            Some((message, ..)) => (Some(message), Vec::new()),
-            None => (None, Vec::new()),
+        let (message, failures, unread) = match opened {
+            Ok((message, _, file, place)) if place.has_log => match read_log(&*file, place) {
+                Ok(failures) => (Some(message), failures, None),
+                Err(error) => (Some(message), Vec::new(), Some(error.to_string())),
+            },
+            Ok((message, ..)) => (Some(message), Vec::new(), None),
+            Err(why) => (None, Vec::new(), Some(why)),
         };
         let message = message.unwrap_or_else(|| Message {
             id: name.id,
@@ -203,7 +218,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             unique: None,
             unique_until: None,
         });
-        Some(Listed { message, state, deliveries: name.deliveries, failures })
+        Some(Listed { message, state, deliveries: name.deliveries, failures, unread })
     }
 
     pub(super) fn stat(&self) -> Result<Stat> {
