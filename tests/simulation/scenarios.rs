@@ -158,6 +158,7 @@ pub const SCENARIOS: &[Scenario] = &[
     case("window and delete: errors", &[WINDOW, CLAIM], &[&[DELETE, WINDOW]], 0, ERROR),
     case("window and delete: kills", &[WINDOW, CLAIM], &[&[DELETE], &[WINDOW]], 0, KILL),
     case("window and delete: power cuts", &[WINDOW, CLAIM], &[&[DELETE, WINDOW]], 0, CUT),
+    case("unique put and the delete of one with a window", &[WINDOW, CLAIM], &[&[WINDOW], &[DELETE]], 2, NOTHING),
     case("two unique puts", &[], &[&[UNIQUE], &[UNIQUE]], 2, NOTHING),
     case("unique put and the delete of the other", &[UNIQUE, CLAIM], &[&[UNIQUE], &[DELETE]], 2, NOTHING),
     case("unique put and sweep, and kill", &[], &[&[UNIQUE], &[CLAIM]], 1, KILL),

@@ -173,7 +173,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let temporary = self.fs().status(&self.layout.temporary(entry.id));
             let is_temporary = temporary.is_ok_and(|temporary| is_same(temporary, status));
             if status.links < 2 + u64::from(is_temporary) {
-                return Ok(false);
+                // Since it was opened its message may have been deleted, and its window kept in a file of its own: that
+                // is done once, so this looks again once.
+                return match self.fs().status(path) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                    Ok(now) if !is_same(now, status) => self.is_in_force(entry, path, durability, policy),
+                    other => other.at("read", path).map(|_| false),
+                };
             }
             match Opened::<F::File>::new(Arc::clone(&file)) {
                 // A window goes on whatever becomes of the message.
