@@ -60,11 +60,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if !self.is_classical(durability) || self.commits(Fault::MoveByRename) {
             let _lock = self.make_single(name, from, durability)?;
             return match self.rename_into(from, to) {
-                // A power cut has left both names of a move that nobody had synced: this one is to go.
-                Err(Error::Io { source, .. })
-                    if source.kind() == io::ErrorKind::AlreadyExists && self.is_one_file(from, to) =>
-                {
-                    Ok(if self.unlink(from)? { Moved::Yes } else { Moved::Gone })
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    self.complete_move(from, to)
                 }
                 other => other,
             };
@@ -152,9 +149,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Err(no_place(to))
     }
 
-    fn is_one_file(&self, one: &Path, other: &Path) -> bool {
-        let (one, other) = (self.fs().status(one), self.fs().status(other));
-        one.is_ok_and(|one| other.is_ok_and(|other| (one.device, one.inode) == (other.device, other.inode)))
+    /// Where a power cut has left both names of a move that nobody had synced: the old one is to go.
+    fn complete_move(&self, from: &Path, to: &Path) -> Result<Moved> {
+        let (old, new) = (self.fs().status(from), self.fs().status(to));
+        match (old, new) {
+            (Ok(old), Ok(new)) if (old.device, old.inode) == (new.device, new.inode) => {
+                Ok(if self.unlink(from)? { Moved::Yes } else { Moved::Gone })
+            }
+            // Whoever had the message under the other name is done with it.
+            (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => self.rename_into(from, to),
+            _ => {
+                let source = io::Error::from(io::ErrorKind::AlreadyExists);
+                Err(Error::Io { action: "move a message to", path: to.to_owned(), source })
+            }
+        }
     }
 
     /// Whether it was the old name that a move did not find. That a directory of the new one is there proves
