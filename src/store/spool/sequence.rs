@@ -168,8 +168,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if is_to_be_synced { file.sync().at("sync", &path) } else { Ok(()) }
     }
 
-    /// The highest number that any message in the queue has.
+    /// The highest number that any message in the queue has. One that moves while the directories are gone through can be
+    /// met in none of them, so that is done until it finds nothing higher.
     pub(super) fn highest_seq(&self) -> Result<Option<u64>> {
+        let mut highest = self.highest_seq_met()?;
+        loop {
+            let met = self.highest_seq_met()?;
+            if met <= highest {
+                return Ok(highest);
+            }
+            highest = met;
+        }
+    }
+
+    fn highest_seq_met(&self) -> Result<Option<u64>> {
         let mut highest = None;
         let dir = self.layout.dir();
         self.fs()
