@@ -12,7 +12,7 @@ use clap::Args;
 
 use super::filter::FilterArgs;
 use super::streams::{Stdout, StdoutError};
-use super::{Outcome, confirmed, note};
+use super::{Outcome, confirmed, is_attended, note};
 use crate::domain::QueueName;
 use crate::domain::lifecycle::State;
 use crate::store::{self, Filter, Listed, Store};
@@ -86,11 +86,6 @@ impl BulkArgs {
     }
 }
 
-/// Whether somebody sits there who can be asked.
-fn is_attended() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
-}
-
 /// How many messages of a queue are meant.
 pub(super) fn count_meant(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<u64> {
     if which.is_all() {
@@ -135,16 +130,16 @@ impl Progress {
         Self { done, count: 0, next, is_shown: false }
     }
 
-    /// One more is done.
-    pub(super) fn step(&mut self) {
+    /// One more is done; the next may be.
+    pub(super) fn step(&mut self) -> ControlFlow<()> {
         self.count += 1;
-        let Some(next) = &mut self.next else { return };
         let now = Instant::now();
-        if now >= *next {
-            *next = now + Self::EVERY;
+        if self.next.is_some_and(|next| next <= now) {
+            self.next = Some(now + Self::EVERY);
             self.is_shown = true;
             let _ = write!(std::io::stderr(), "\rmq: {} {} so far", self.done, self.count);
         }
+        ControlFlow::Continue(())
     }
 
     fn finish(&self) {

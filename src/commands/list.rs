@@ -31,7 +31,8 @@ pub(crate) struct ListArgs {
     queue: Option<QueueName>,
 
     /// Write one line of JSON for each: a queue's name as queue; of a message id, state, deliveries, put_at,
-    /// visible_until or due, expires_at, priority, bytes, type, attrs, reply_to, put_to, failures, and unread: why it could not be read, if so
+    /// visible_until or due, expires_at, priority, bytes, type, attrs, reply_to,
+    /// put_to, failures, and unread: why it could not be read, if so
     #[arg(long)]
     json: bool,
 

@@ -164,14 +164,20 @@ fn creating<T>(
 
 /// Asks on a terminal before something that cannot be taken back; scripts are not asked.
 fn confirmed(yes: bool, question: &str) -> Result<bool> {
-    use std::io::{BufRead as _, IsTerminal as _};
-    if yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    use std::io::BufRead as _;
+    if yes || !is_attended() {
         return Ok(true);
     }
     eprint!("mq: {question} [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Whether somebody sits there who can be asked.
+fn is_attended() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// A name in one line that plays no tricks on a terminal.

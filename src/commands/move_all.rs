@@ -1,7 +1,5 @@
 //! `mq move`: moves messages of a queue to another.
 
-use std::ops::ControlFlow;
-
 use anyhow::Result;
 use clap::Args;
 
@@ -50,11 +48,7 @@ impl VerbArgs for MoveArgs {
             // Before anything is made: is there something to move from?
             store.policy(from)?;
             creating(&store, to, true, || store.policy(to))?;
-            let mut after_each = || {
-                progress.step();
-                ControlFlow::Continue(())
-            };
-            Ok(store.move_some(from, to, which, &mut after_each)?)
+            Ok(store.move_some(from, to, which, &mut || progress.step())?)
         })
     }
 }

@@ -1,7 +1,5 @@
 //! `mq purge`: deletes messages of a queue.
 
-use std::ops::ControlFlow;
-
 use anyhow::Result;
 use clap::Args;
 
@@ -41,12 +39,6 @@ impl VerbArgs for PurgeArgs {
             question: &|n| format!("delete {n} message(s) of '{queue}'?"),
             count: &|which| count_meant(&store, queue, which),
         };
-        self.bulk.carry_out(&deed, |which, progress| {
-            let mut after_each = || {
-                progress.step();
-                ControlFlow::Continue(())
-            };
-            Ok(store.purge_some(queue, which, &mut after_each)?)
-        })
+        self.bulk.carry_out(&deed, |which, progress| Ok(store.purge_some(queue, which, &mut || progress.step())?))
     }
 }

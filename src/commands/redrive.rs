@@ -110,14 +110,13 @@ impl VerbArgs for RedriveArgs {
             if let Some(to) = to {
                 creating(&store, to, true, || store.policy(to))?;
             }
-            let mut pace = Pace::new(rate);
+            let mut pace = Pace::new(rate, origins.counts.values().sum());
             let mut redriven = 0;
             for origin in origins.counts.keys() {
                 let of_origin = Filter { put_to: Some(origin.clone()), ..which.clone() };
                 redriven += store.move_some(queue, to.as_ref().unwrap_or(origin), &of_origin, &mut || {
-                    progress.step();
                     pace.wait();
-                    ControlFlow::Continue(())
+                    progress.step()
                 })?;
             }
             match origins.unread {
@@ -135,16 +134,19 @@ impl VerbArgs for RedriveArgs {
 struct Pace {
     interval: Option<Duration>,
     next: Instant,
+    /// How many are to come: after the last one nobody waits.
+    left: u64,
 }
 
 impl Pace {
-    fn new(interval: Option<Duration>) -> Self {
-        Self { interval, next: Instant::now() }
+    fn new(interval: Option<Duration>, left: u64) -> Self {
+        Self { interval, next: Instant::now(), left }
     }
 
     /// One is done: waits until the next one may be.
     fn wait(&mut self) {
-        if let Some(interval) = self.interval {
+        self.left = self.left.saturating_sub(1);
+        if let Some(interval) = self.interval.filter(|_| self.left > 0) {
             // From when the last one was due, so that the time that each takes does not add up.
             self.next = (self.next + interval).max(Instant::now().checked_sub(interval).unwrap_or(self.next));
             std::thread::sleep(self.next.saturating_duration_since(Instant::now()));

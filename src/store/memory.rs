@@ -17,8 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use super::{
-    BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Filter, Hold, Listed, Message, Peeked, Result,
-    Stat, Store, UniquePut, Watch, Which,
+    AfterEach, BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Filter, Hold, Listed, Message,
+    Peeked, Result, Stat, Store, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
@@ -499,12 +499,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         Ok(stat)
     }
 
-    fn purge_some(
-        &self,
-        queue: &QueueName,
-        which: &Filter,
-        after_each: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<u64> {
+    fn purge_some(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
         let now = self.clock.now();
         let mut contents = self.contents();
         let here = contents.sweep(queue, now)?;
@@ -526,7 +521,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         from: &QueueName,
         to: &QueueName,
         which: &Filter,
-        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+        after_each: &mut AfterEach<'_>,
     ) -> Result<u64> {
         let now = self.clock.now();
         let mut contents = self.contents();

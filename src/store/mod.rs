@@ -417,6 +417,9 @@ pub enum Which {
     All,
 }
 
+/// Who hears of each message that a purge or a move has done with, and can break it off.
+pub type AfterEach<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+
 /// Sleeps until something may have become deliverable.
 pub trait Watch {
     /// Returns when a message was put or came back, when one becomes due, or after `at_most`; sometimes
@@ -511,12 +514,7 @@ pub trait Store {
 
     /// Deletes the messages of a queue that are meant, claimed ones too. `after_each` hears of each that is gone, and can
     /// break it off. Returns how many there were.
-    fn purge_some(
-        &self,
-        queue: &QueueName,
-        which: &Filter,
-        after_each: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<u64>;
+    fn purge_some(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64>;
 
     /// Moves the messages of `from` that are meant and not claimed to the end of `to`, in order, their delivery counts
     /// back at zero. `after_each` as for [`Store::purge_some`]. Returns how many. A queue moved to itself stays as it is.
@@ -525,7 +523,7 @@ pub trait Store {
         from: &QueueName,
         to: &QueueName,
         which: &Filter,
-        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+        after_each: &mut AfterEach<'_>,
     ) -> Result<u64>;
 
     /// Deletes every message of a queue, as [`Store::purge_some`] does.

@@ -67,6 +67,18 @@ fn a_rate_is_kept() {
     spool.mq(&["redrive", "graves", "--rate", "20/s"]).ok().says("redriven 4");
     assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
     assert_eq!(spool.bodies("dead"), ["1", "2", "3", "4"]);
+    // After the last one nobody waits.
+    spool.mq(&["redrive", "graves", "--rate", "1/h"]).ok().says("redriven 0");
+    spool
+        .mq(&[
+            "move",
+            "dead",
+            "graves",
+            "--id",
+            spool.mq(&["list", "dead", "--json"]).ok().jsons()[0]["id"].as_str().unwrap(),
+        ])
+        .ok();
+    spool.mq(&["redrive", "graves", "--rate", "1/h"]).ok().says("redriven 1");
     for wrong in ["0", "fast", "1/d", "-1"] {
         spool.mq(&["redrive", "graves", &format!("--rate={wrong}")]).status(2).says("rate");
     }

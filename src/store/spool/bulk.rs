@@ -10,10 +10,7 @@ use super::moves::Moved;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageName, Seq};
-use crate::store::{At, Error, Filter, Result};
-
-/// Who hears of each message that is done, and can break it off.
-type AfterEach<'a> = dyn FnMut() -> ControlFlow<()> + 'a;
+use crate::store::{AfterEach, At, Error, Filter, Result};
 
 /// The first message of which it could not be told whether it is meant: it stays, and keeps none of the others.
 #[derive(Default)]
@@ -52,12 +49,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut flow = ControlFlow::Continue(());
         let mut last_dir = PathBuf::new();
         let unread = self.visit_ready(true, &mut |name, path| {
+            let deleted = delete(State::Ready, &name, path)?;
             let dir = path.parent().unwrap_or(path);
-            if dir != last_dir {
+            // Of a few in a large queue, few directories have lost any.
+            if deleted != ControlFlow::Continue(false) && dir != last_dir {
                 self.sync_emptied(&last_dir, durability)?;
                 dir.clone_into(&mut last_dir);
             }
-            flow = delete(State::Ready, &name, path)?.map_continue(drop);
+            flow = deleted.map_continue(drop);
             Ok(flow)
         })?;
         self.sync_emptied(&last_dir, durability)?;
@@ -65,8 +64,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             if flow.is_break() {
                 break;
             }
-            flow = self.visit_dir(&dir, which, &mut |name, path| delete(state, name, path))?;
-            self.sync_emptied(&dir, durability)?;
+            let mut has_lost = false;
+            flow = self.visit_dir(&dir, which, &mut |name, path| {
+                let deleted = delete(state, name, path)?;
+                has_lost |= deleted != ControlFlow::Continue(false);
+                Ok(deleted)
+            })?;
+            if has_lost {
+                self.sync_emptied(&dir, durability)?;
+            }
             if state != State::Held {
                 self.spool.remove_dir(&dir);
             }

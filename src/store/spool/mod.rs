@@ -28,8 +28,8 @@ use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs, Status};
 use self::layout::Layout;
 use self::moves::SharedMoves;
 use super::{
-    At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result, Stat, Store, UniquePut,
-    Watch, Which,
+    AfterEach, At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result, Stat, Store,
+    UniquePut, Watch, Which,
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
@@ -566,12 +566,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         self.on(queue, |queue| queue.stat())
     }
 
-    fn purge_some(
-        &self,
-        queue: &QueueName,
-        which: &Filter,
-        after_each: &mut dyn FnMut() -> ControlFlow<()>,
-    ) -> Result<u64> {
+    fn purge_some(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
         self.on(queue, |queue| queue.purge(which, after_each))
     }
 
@@ -580,7 +575,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         from: &QueueName,
         to: &QueueName,
         which: &Filter,
-        after_each: &mut dyn FnMut() -> ControlFlow<()>,
+        after_each: &mut AfterEach<'_>,
     ) -> Result<u64> {
         self.on(from, |from| self.on(to, |to| from.move_to(to, which, after_each)))
     }
