@@ -267,63 +267,6 @@ impl From<Attributes> for BTreeMap<String, String> {
     }
 }
 
-/// What a queue has at most one message of at a time: any text of one line.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct UniqueKey(String);
-
-impl UniqueKey {
-    /// The longest one, in bytes.
-    pub const MAX_BYTES: usize = 1024;
-
-    /// As text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for UniqueKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl FromStr for UniqueKey {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let is_key = !text.is_empty() && text.len() <= Self::MAX_BYTES && !text.contains(char::is_control);
-        if is_key {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(Invalid::new(text, "a unique key: 1 to 1024 bytes of text without control characters"))
-        }
-    }
-}
-
-impl TryFrom<String> for UniqueKey {
-    type Error = Invalid;
-
-    fn try_from(text: String) -> Result<Self, Invalid> {
-        text.parse()
-    }
-}
-
-impl From<UniqueKey> for String {
-    fn from(key: UniqueKey) -> Self {
-        key.0
-    }
-}
-
-/// That a message is to be the only one of its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unique {
-    /// The key.
-    pub key: UniqueKey,
-    /// For how long from the put on, whatever becomes of the message; `None`: while it is queued or claimed.
-    pub window: Option<Duration>,
-}
-
 /// Why a delivery failed: one line of the delivery log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -417,14 +360,6 @@ mod tests {
             "..".to_owned(),
         ] {
             assert!(wrong.parse::<MessageName>().is_err(), "{wrong} was taken for a name");
-        }
-    }
-
-    #[test]
-    fn a_key_is_a_line_of_text() {
-        assert_eq!("nightly report/ü".parse::<UniqueKey>().unwrap().as_str(), "nightly report/ü");
-        for wrong in ["", "two\nlines", "nul\0", &"x".repeat(UniqueKey::MAX_BYTES + 1)] {
-            assert!(wrong.parse::<UniqueKey>().is_err(), "{wrong:?} was taken for a key");
         }
     }
 

@@ -7,6 +7,7 @@
 
 pub mod claim;
 pub mod clock;
+pub mod key;
 pub mod lifecycle;
 pub mod message;
 pub mod queue;
@@ -14,9 +15,8 @@ pub mod units;
 
 pub use claim::{ClaimPlace, Receipt, Visibility};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use message::{
-    Attributes, Failure, MediaType, MessageId, MessageName, NewMessage, Origin, Priority, Seq, Unique, UniqueKey,
-};
+pub use key::{KeyHash, Unique, UniqueKey};
+pub use message::{Attributes, Failure, MediaType, MessageId, MessageName, NewMessage, Origin, Priority, Seq};
 pub use queue::{Durability, Policy, QueueName};
 pub use units::{UnixMillis, UnixSeconds};
 

@@ -23,7 +23,7 @@ use std::str::FromStr;
 
 use super::fs::Kind;
 use crate::domain::lifecycle::State;
-use crate::domain::{ClaimPlace, Invalid, MessageId, MessageName, Priority, Seq, UnixSeconds};
+use crate::domain::{ClaimPlace, Invalid, KeyHash, MessageId, MessageName, Priority, Seq, UnixSeconds};
 
 /// How many sequence numbers share a leaf directory.
 pub(crate) const LEAF_LEN: u64 = 256;
@@ -131,7 +131,7 @@ impl Layout {
 
     /// The directory of a key's entries.
     pub(crate) fn shard(&self, hash: KeyHash) -> PathBuf {
-        self.shard_at(hash.shard())
+        self.shard_at(u64::try_from(hash.0 >> 120).unwrap_or(0))
     }
 
     /// One of the directories of entries, by its number modulo [`SHARDS`].
@@ -179,16 +179,6 @@ impl Layout {
     }
 }
 
-/// The hash of a unique key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct KeyHash(pub(crate) u128);
-
-impl KeyHash {
-    fn shard(self) -> u64 {
-        u64::try_from(self.0 >> 120).unwrap_or(0)
-    }
-}
-
 /// The name of an entry of a unique key: `HASH.ID`, or `HASH.ID.UNTIL` for a window; HASH in 32 hexadecimal digits, the
 /// first two of which are its directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,7 +190,7 @@ pub(crate) struct EntryName {
 
 impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}.{}", self.hash.0, self.id)?;
+        write!(f, "{}.{}", self.hash, self.id)?;
         self.until.map_or(Ok(()), |until| write!(f, ".{}", until.0))
     }
 }
@@ -215,9 +205,7 @@ impl FromStr for EntryName {
                 Some((id, until)) => (id, Some(parse_second(until)?)),
                 None => (rest, None),
             };
-            let well_formed = hash.len() == 32 && hash.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-            let hash = u128::from_str_radix(hash, 16).ok().filter(|_| well_formed)?;
-            Some(Self { hash: KeyHash(hash), id: id.parse().ok()?, until })
+            Some(Self { hash: hash.parse().ok()?, id: id.parse().ok()?, until })
         };
         parse().ok_or_else(|| Invalid::new(name, "the name of a unique key's entry"))
     }

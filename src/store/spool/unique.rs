@@ -21,32 +21,24 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
 use super::fs::{Access, Fault, FileHandle, Fs, Names, Status, is_out_of_space};
-use super::layout::{EntryName, KeyHash, SHARDS};
+use super::layout::{EntryName, SHARDS};
 use super::put::write_body;
 use super::record::{Draft, Opened, ReadError};
 use super::sweep::Swept;
 use super::{Order, Queue};
 use crate::domain::{
-    Clock, Durability, MessageId, MessageName, NewMessage, Policy, Unique, UniqueKey, UnixSeconds, lifecycle,
+    Clock, Durability, KeyHash, MessageId, MessageName, NewMessage, Policy, Unique, UnixSeconds, lifecycle,
 };
 use crate::store::{At, Error, Message, Result, UniquePut};
 
 /// How often something may change under who looks.
 const TRIES: usize = 32;
 
-/// The first 128 bits of the key's SHA-256.
-fn hash_of(key: &UniqueKey) -> KeyHash {
-    let digest = Sha256::digest(key.as_str().as_bytes());
-    KeyHash(digest.iter().take(16).fold(0, |hash, byte| hash << 8 | u128::from(*byte)))
-}
-
 /// The entry that a message has, if it is the only one of a key.
 fn entry_of(message: &Message) -> Option<EntryName> {
     let key = message.unique.as_ref()?;
-    Some(EntryName { hash: hash_of(key), id: message.id, until: message.unique_until })
+    Some(EntryName { hash: key.hash(), id: message.id, until: message.unique_until })
 }
 
 /// A message's entry, found.
@@ -68,7 +60,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let (mut message, state) = self.describe(new, &policy, now);
         message.unique = Some(unique.key.clone());
         message.unique_until = unique.window.map(|window| now.plus(window).ceil_seconds());
-        let entry = EntryName { hash: hash_of(&unique.key), id: message.id, until: message.unique_until };
+        let entry = EntryName { hash: unique.key.hash(), id: message.id, until: message.unique_until };
         let draft = Draft::new(&message)?;
 
         let mut temporary = self.begin_temporary(message.id)?;
