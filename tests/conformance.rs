@@ -11,6 +11,7 @@ mod conformance {
     mod dead_letters;
     mod filters;
     mod fsck;
+    mod groups;
     mod looks;
     mod puts;
     mod queues;

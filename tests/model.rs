@@ -402,13 +402,15 @@ fn any_message() -> impl Strategy<Value = NewMessage> {
     let ttl = prop_oneof![6 => Just(None), 1 => short().prop_map(Some)];
     let priority = prop_oneof![3 => Just(5_u8), 1 => 0_u8..=9];
     let colour = prop_oneof![3 => Just(None), 1 => prop::sample::select(vec!["red", "blue"]).prop_map(Some)];
-    (priority, delay, ttl, colour).prop_map(|(level, delay, ttl, colour)| {
+    let group = prop_oneof![2 => Just(None), 1 => prop::sample::select(vec!["g", "h"]).prop_map(Some)];
+    (priority, delay, ttl, colour, group).prop_map(|(level, delay, ttl, colour, group)| {
         let mut attributes = Attributes::default();
         if let Some(colour) = colour {
             attributes.insert("colour", colour).expect("an attribute");
         }
         let priority = Priority::new(level).expect("a priority");
-        NewMessage { priority, delay, ttl, attributes, ..NewMessage::default() }
+        let group = group.map(|group| group.parse().expect("a group"));
+        NewMessage { priority, delay, ttl, attributes, group, ..NewMessage::default() }
     })
 }
 

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::lifecycle::State;
 use crate::domain::{
-    Attributes, Invalid, MediaType, MessageId, NewMessage, Origin, Priority, QueueName, UniqueKey, UnixMillis,
+    Attributes, Group, Invalid, MediaType, MessageId, NewMessage, Origin, Priority, QueueName, UniqueKey, UnixMillis,
     UnixSeconds,
 };
 use crate::store::{Body, Failure, Message, StateName};
@@ -47,6 +47,8 @@ pub(crate) struct Facts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     unique: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_until: Option<String>,
@@ -54,6 +56,9 @@ pub(crate) struct Facts<'a> {
     failures: Vec<FailureFacts<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unread: Option<&'a str>,
+    /// Before which second it was not to be delivered when it was put.
+    #[serde(skip)]
+    put_due: Option<UnixSeconds>,
 }
 
 /// One failed delivery, its time as all other times are shown.
@@ -83,10 +88,12 @@ impl<'a> Facts<'a> {
             media_type: message.media_type.as_ref().map(MediaType::as_str),
             attrs: &message.attributes,
             reply_to: message.reply_to.as_ref(),
+            group: message.group.as_ref().map(Group::as_str),
             unique: message.unique.as_ref().map(UniqueKey::as_str),
             unique_until: message.unique_until.map(|until| until.start().to_rfc3339()),
             failures: Vec::new(),
             unread: None,
+            put_due: message.due,
         }
     }
 
@@ -105,6 +112,8 @@ impl<'a> Facts<'a> {
             State::Delayed { due } => (time(due), None),
             State::Claimed { until } => (None, time(until)),
             State::Ready | State::Held => (None, None),
+            // It will be delayed if its turn comes before.
+            State::Waiting { .. } => (self.put_due.and_then(time), None),
         };
         Self { state: Some(state_word(state)), due, visible_until, ..self }
     }
@@ -221,6 +230,7 @@ struct Incoming {
     #[serde(default)]
     attrs: Attributes,
     reply_to: Option<QueueName>,
+    group: Option<Group>,
 }
 
 /// A line that is no envelope.
@@ -275,6 +285,7 @@ pub(crate) fn read(line: &[u8], number: u64, defaults: &NewMessage) -> Result<(N
         media_type: incoming.media_type.or_else(|| defaults.media_type.clone()),
         attributes,
         reply_to: incoming.reply_to.or_else(|| defaults.reply_to.clone()),
+        group: incoming.group.or_else(|| defaults.group.clone()),
         durability: defaults.durability,
         origin: None,
     };
@@ -345,6 +356,7 @@ mod tests {
             reply_to: None,
             due: None,
             expires_at: None,
+            group: None,
             unique: None,
             unique_until: None,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::duration;
-use crate::domain::{MediaType, MessageId, QueueName};
+use crate::domain::{Group, MediaType, MessageId, QueueName};
 use crate::store::{AttributeFilter, Filter, StateName};
 
 /// Which messages: all that is said has to hold, and without any of it all are meant.
@@ -16,7 +16,7 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "ID")]
     id: Vec<MessageId>,
 
-    /// Those that are ready, delayed, claimed or held; may be given several times
+    /// Those that are ready, delayed, claimed, held or waiting; may be given several times
     #[arg(long, value_name = "STATE")]
     state: Vec<StateName>,
 
@@ -40,6 +40,10 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "QUEUE")]
     put_to: Option<QueueName>,
 
+    /// Those of this group
+    #[arg(long, value_name = "GROUP")]
+    group: Option<Group>,
+
     /// Those that were delivered N times or more
     #[arg(long, value_name = "N")]
     deliveries: Option<u32>,
@@ -59,6 +63,7 @@ impl FilterArgs {
             attributes: self.attr,
             media_type: self.media_type,
             put_to: self.put_to,
+            group: self.group,
             deliveries: self.deliveries,
             reason: self.reason,
         }

@@ -12,7 +12,7 @@ use super::feed::{Feeder, Frames, is_interruption};
 use super::streams::{Input, open_file};
 use super::{Context, Outcome, Usage, VerbArgs, duration, note};
 use crate::codec::framing::Framing;
-use crate::domain::{Attributes, Durability, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
+use crate::domain::{Attributes, Durability, Group, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
 
 /// Add messages to a queue
 ///
@@ -29,7 +29,8 @@ Examples:
   mq put uploads --type image/png cat.png dog.png   one message per file
   find / -xdev -print0 | mq put paths --null        one message per path
   tail -f app.log | mq put log --lines              each line as it comes
-  mq put jobs --unique nightly -m 'report'          only if none of that key is queued or claimed")]
+  mq put jobs --unique nightly -m 'report'          only if none of that key is queued or claimed
+  mq put jobs --group ann -m 'resize cat.png'       after all that was put before in the group")]
 pub(crate) struct PutArgs {
     /// The queue to put to
     queue: QueueName,
@@ -55,7 +56,7 @@ pub(crate) struct PutArgs {
     length_prefixed: bool,
 
     /// Each line is an envelope in JSON, as `get --json` writes them: body or body_base64, and optionally type,
-    /// attrs, priority, delay, ttl and reply_to; other members are passed over
+    /// attrs, priority, delay, ttl, group and reply_to; other members are passed over
     #[arg(long, group = "framing", conflicts_with = "message")]
     jsonl: bool,
 
@@ -78,6 +79,11 @@ pub(crate) struct PutArgs {
     /// Never delivered once DUR from now has passed: the message is deleted instead
     #[arg(long, value_name = "DUR", value_parser = duration)]
     ttl: Option<Duration>,
+
+    /// Of a GROUP one message at a time is delivered, in the order of the puts: the next one when this one has been deleted
+    /// or is dead. Priorities say only which group is first
+    #[arg(long, value_name = "GROUP")]
+    group: Option<Group>,
 
     /// Put the message only if no other of this KEY is in the queue, waiting or claimed; else print the id of that one,
     /// and say so on stderr. For one message only
@@ -128,6 +134,7 @@ impl PutArgs {
             media_type: self.media_type.clone(),
             attributes,
             reply_to: self.reply_to.clone(),
+            group: self.group.clone(),
             durability: self.durability,
             origin: None,
         })

@@ -71,6 +71,11 @@ sender_text! {
     UniqueKey, "a unique key: 1 to 1024 bytes of text without control characters"
 }
 
+sender_text! {
+    /// What has to be handled in order, one message at a time: any text of one line.
+    Group, "a group: 1 to 1024 bytes of text without control characters"
+}
+
 /// That a message is to be the only one of its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unique {
@@ -114,6 +119,7 @@ mod tests {
     #[test]
     fn a_key_is_a_line_of_text() {
         assert_eq!("nightly report/ü".parse::<UniqueKey>().unwrap().as_str(), "nightly report/ü");
+        assert_eq!("ann@example.org".parse::<Group>().unwrap().to_string(), "ann@example.org");
         for wrong in ["", "two\nlines", "nul\0", &"x".repeat(UniqueKey::MAX_BYTES + 1)] {
             assert!(wrong.parse::<UniqueKey>().is_err(), "{wrong:?} was taken for a key");
         }

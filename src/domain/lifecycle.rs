@@ -11,17 +11,25 @@
 //!                              gone ◄── delete; too old ─────────┘
 //! ```
 //!
+//! A message of a group that is put while an earlier one of the group is in the queue waits, and enters this table as if
+//! it were put when that one has left.
+//!
 //! Every engine obeys it: the spool's renames and the reference model's assignments are both what
 //! [`next`] says. Invariants kept here: only a claim raises the delivery count and nothing lowers it (I6);
 //! what is claimed cannot be claimed (I2); what is too old is never handed out.
 
 use std::time::Duration;
 
-use super::{Policy, UnixMillis, UnixSeconds, Visibility};
+use super::{KeyHash, Policy, UnixMillis, UnixSeconds, Visibility};
 
 /// Where a message is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
+    /// Not deliverable while an earlier message of its group is in the queue.
+    Waiting {
+        /// The group.
+        group: KeyHash,
+    },
     /// Deliverable.
     Ready,
     /// Deliverable from `due` on.
@@ -54,6 +62,11 @@ pub enum Event {
     Extend {
         /// How long from now.
         visibility: Duration,
+    },
+    /// No earlier message of its group is in the queue any more.
+    Turn {
+        /// Not deliverable before this second.
+        due: Option<UnixSeconds>,
     },
     /// The sweep comes by.
     Sweep {
@@ -108,6 +121,9 @@ pub fn next(state: State, event: Event, facts: Facts, policy: &Policy, now: Unix
             Ok(claimed(facts, policy, visibility, now))
         }
         (_, Event::Claim(_)) => Err(Refusal::NotDeliverable),
+        (State::Waiting { .. }, Event::Turn { due }) => Ok(Outcome::Become(state_until(due, now), facts.deliveries)),
+        // It has no receipt.
+        (State::Waiting { .. }, _) | (_, Event::Turn { .. }) => Ok(Outcome::Stay),
         (_, Event::Release { delay }) => Ok(returned(facts, policy, due_after(now, delay), state)),
         (State::Held, Event::Extend { .. }) => Err(Refusal::HeldHasNoEnd),
         (_, Event::Extend { visibility }) => {
@@ -128,6 +144,11 @@ pub fn next(state: State, event: Event, facts: Facts, policy: &Policy, now: Unix
 /// The state of a message that is put at `now` with `delay`.
 pub fn first_state(delay: Duration, now: UnixMillis) -> State {
     due_after(now, delay).map_or(State::Ready, |due| State::Delayed { due })
+}
+
+/// The state of a message that nobody has claimed and that is not deliverable before `due`.
+pub fn state_until(due: Option<UnixSeconds>, now: UnixMillis) -> State {
+    due.filter(|due| !due.is_due(now)).map_or(State::Ready, |due| State::Delayed { due })
 }
 
 /// Whether a message may not be handed out any more.
@@ -189,9 +210,26 @@ mod tests {
     #[test]
     fn i2_what_is_claimed_cannot_be_claimed() {
         let policy = Policy::default();
-        for state in [State::Held, State::Claimed { until: UnixSeconds(0) }, State::Delayed { due: UnixSeconds(11) }] {
+        let waiting = State::Waiting { group: KeyHash(1) };
+        let delayed = State::Delayed { due: UnixSeconds(11) };
+        for state in [State::Held, State::Claimed { until: UnixSeconds(0) }, delayed, waiting] {
             assert_eq!(on(state, TIMED, 1, &policy), Err(Refusal::NotDeliverable));
         }
+    }
+
+    #[test]
+    fn i8_what_waits_goes_on_when_its_turn_has_come_and_by_nothing_else() {
+        let policy = Policy::default();
+        let waiting = State::Waiting { group: KeyHash(1) };
+        let on_turn = |due| on(waiting, Event::Turn { due }, 0, &policy);
+        let due = UnixSeconds(11);
+        assert_eq!(on_turn(None), Ok(Outcome::Become(State::Ready, 0)));
+        assert_eq!(on_turn(Some(UnixSeconds(10))), Ok(Outcome::Become(State::Ready, 0)));
+        assert_eq!(on_turn(Some(due)), Ok(Outcome::Become(State::Delayed { due }, 0)));
+        for event in [Event::Sweep { holder_gone: true }, Event::Release { delay: Duration::ZERO }] {
+            assert_eq!(on(waiting, event, 0, &policy), Ok(Outcome::Stay));
+        }
+        assert_eq!(on(State::Held, Event::Turn { due: None }, 1, &policy), Ok(Outcome::Stay));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Durability, Invalid, QueueName, UnixMillis, UnixSeconds};
+use super::{Durability, Group, Invalid, QueueName, UnixMillis, UnixSeconds};
 
 /// A message's identity for good: a UUID of version 7, so ids sort by the time of their put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -312,6 +312,8 @@ pub struct NewMessage {
     pub attributes: Attributes,
     /// The queue that an answer should be put to.
     pub reply_to: Option<QueueName>,
+    /// What it is handled in order with, one message at a time.
+    pub group: Option<Group>,
     /// Overrides the queue's policy for this put.
     pub durability: Option<Durability>,
     /// What it was before it was taken out of another queue; then `delay` and `ttl` say nothing.

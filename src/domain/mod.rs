@@ -15,7 +15,7 @@ pub mod units;
 
 pub use claim::{ClaimPlace, Receipt, Visibility};
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use key::{KeyHash, Unique, UniqueKey};
+pub use key::{Group, KeyHash, Unique, UniqueKey};
 pub use message::{Attributes, Failure, MediaType, MessageId, MessageName, NewMessage, Origin, Priority, Seq};
 pub use queue::{Durability, Policy, QueueName};
 pub use units::{UnixMillis, UnixSeconds};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Listed;
 use crate::domain::lifecycle::State;
-use crate::domain::{Attributes, Invalid, MediaType, MessageId, QueueName, UnixMillis};
+use crate::domain::{Attributes, Group, Invalid, MediaType, MessageId, QueueName, UnixMillis};
 
 /// A choice among the messages of a queue. What it says has all to hold; one that says nothing means all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Filter {
     pub media_type: Option<MediaType>,
     /// Those that were put to this queue first, wherever they lie now.
     pub put_to: Option<QueueName>,
+    /// Those of this group.
+    pub group: Option<Group>,
     /// Those that have been claimed at least so often.
     pub deliveries: Option<u32>,
     /// Those whose last failure says this somewhere in its reason.
@@ -60,13 +62,14 @@ impl Filter {
         self.attributes.iter().all(|wanted| wanted.matches(&message.attributes))
             && (self.media_type.is_none() || self.media_type == message.media_type)
             && self.put_to.as_ref().is_none_or(|queue| *queue == message.queue)
+            && (self.group.is_none() || self.group == message.group)
             && self.reason.as_ref().is_none_or(|text| last_reason().contains(text.as_str()))
     }
 
     /// Whether it takes more than a message's name to know.
     pub fn asks_for_the_header(&self) -> bool {
-        let Self { attributes, media_type, put_to, reason, .. } = self;
-        !attributes.is_empty() || media_type.is_some() || put_to.is_some() || reason.is_some()
+        let Self { attributes, media_type, put_to, group, reason, .. } = self;
+        !attributes.is_empty() || media_type.is_some() || put_to.is_some() || group.is_some() || reason.is_some()
     }
 }
 
@@ -106,11 +109,13 @@ pub enum StateName {
     Claimed,
     /// Claimed for as long as its receiver lives.
     Held,
+    /// Behind an earlier message of its group.
+    Waiting,
 }
 
 impl StateName {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ready, Self::Delayed, Self::Claimed, Self::Held];
+    pub const ALL: [Self; 5] = [Self::Ready, Self::Delayed, Self::Claimed, Self::Held, Self::Waiting];
 
     /// The name of a state.
     pub fn of(state: State) -> Self {
@@ -119,6 +124,7 @@ impl StateName {
             State::Delayed { .. } => Self::Delayed,
             State::Claimed { .. } => Self::Claimed,
             State::Held => Self::Held,
+            State::Waiting { .. } => Self::Waiting,
         }
     }
 
@@ -129,6 +135,7 @@ impl StateName {
             Self::Delayed => "delayed",
             Self::Claimed => "claimed",
             Self::Held => "held",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -144,6 +151,6 @@ impl FromStr for StateName {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let named = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        named.ok_or_else(|| Invalid::new(text, "a state: ready, delayed, claimed or held"))
+        named.ok_or_else(|| Invalid::new(text, "a state: ready, delayed, claimed, held or waiting"))
     }
 }

@@ -8,224 +8,31 @@
 //! works exactly as long as an entry of that name exists (I5). One mutex guards everything, so every method
 //! is atomic; of what callers bring along only a change of a policy runs while it is held.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{
-    AfterEach, BatchOutcome, Body, ClaimRequest, Claims, Delivery, Error, Failure, Filter, Hold, Listed, Message,
-    Peeked, Result, Stat, Store, UniquePut, Watch, Which,
+    AfterEach, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Peeked, Result, Stat, Store,
+    UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    ClaimPlace, Clock, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, SystemClock, Unique,
-    UniqueKey, UnixMillis, UnixSeconds, Visibility,
+    Clock, Group, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, Unique, UnixSeconds,
 };
+
+mod contents;
+
+use contents::{Contents, Entry, Queue};
 
 /// Queues in memory, for as long as this lives.
 pub struct MemoryStore<C: Clock = SystemClock> {
     clock: C,
     contents: Mutex<Contents>,
     rung: Condvar,
-}
-
-/// All that there is.
-#[derive(Default)]
-struct Contents {
-    queues: BTreeMap<QueueName, Queue>,
-    /// How many ids were given.
-    ids: u64,
-    /// How many times something may have become deliverable.
-    rings: u64,
-}
-
-/// One queue.
-#[derive(Default)]
-struct Queue {
-    policy: Policy,
-    next_seq: u64,
-    /// The message of each unique key, and until when it is in force; `None`: while that is there.
-    keys: BTreeMap<UniqueKey, (MessageId, Option<UnixSeconds>)>,
-    entries: BTreeMap<Seq, Entry>,
-}
-
-/// One message as it stands.
-struct Entry {
-    message: Message,
-    body: Vec<u8>,
-    state: State,
-    deliveries: u32,
-    /// Dead when the holder of the last held claim is gone.
-    hold: Weak<()>,
-    failures: Vec<Failure>,
-}
-
-impl Entry {
-    fn name(&self, seq: Seq) -> MessageName {
-        MessageName { seq, priority: self.message.priority, id: self.message.id, deliveries: self.deliveries }
-    }
-
-    fn is_held(&self) -> bool {
-        self.hold.strong_count() > 0
-    }
-
-    fn listed(&self) -> Listed {
-        let Self { message, state, deliveries, failures, .. } = self;
-        Listed {
-            message: message.clone(),
-            state: *state,
-            deliveries: *deliveries,
-            failures: failures.clone(),
-            unread: None,
-        }
-    }
-
-    fn peeked(&self) -> Peeked {
-        let body = Body::from_bytes(self.body.clone());
-        Peeked { listed: self.listed(), body }
-    }
-}
-
-impl Queue {
-    /// Adds at the end.
-    fn append(&mut self, entry: Entry) {
-        self.entries.insert(Seq(self.next_seq), entry);
-        self.next_seq += 1;
-    }
-
-    /// Everything: first what is deliverable, as it would be delivered, then what is delayed and claimed by
-    /// the second in which that ends, then what is held.
-    fn in_order(&self) -> Vec<Seq> {
-        let mut seqs: Vec<Seq> = self.entries.keys().copied().collect();
-        seqs.sort_by_key(|seq| {
-            let Entry { state, message, .. } = &self.entries[seq];
-            match state {
-                State::Ready => (0, 0, Some(Reverse(message.priority)), *seq),
-                State::Delayed { due } => (1, due.0, None, *seq),
-                State::Claimed { until } => (2, until.0, None, *seq),
-                State::Held => (3, 0, None, *seq),
-            }
-        });
-        seqs
-    }
-
-    /// A message has left: its key does not wait for it to come back.
-    fn leave_key(&mut self, id: MessageId) {
-        self.keys.retain(|_, (of, until)| *of != id || until.is_some());
-    }
-
-    fn next_due(&self) -> Option<UnixSeconds> {
-        let due = |entry: &Entry| match entry.state {
-            State::Delayed { due: second } | State::Claimed { until: second } => Some(second),
-            State::Ready | State::Held => None,
-        };
-        self.entries.values().filter_map(due).min()
-    }
-}
-
-impl Contents {
-    fn queue(&mut self, name: &QueueName) -> Result<&mut Queue> {
-        let missing = || Error::NoSuchQueue { queue: name.clone(), place: "memory".to_owned() };
-        self.queues.get_mut(name).ok_or_else(missing)
-    }
-
-    /// Lets `event` happen to a message, and does what the table of the life cycle says.
-    fn happen(&mut self, name: &QueueName, seq: Seq, event: Event, now: UnixMillis) -> Result<Outcome> {
-        let queue = self.queue(name)?;
-        let Some(entry) = queue.entries.get_mut(&seq) else { return Ok(Outcome::Stay) };
-        let facts = entry.message.facts(entry.deliveries);
-        let outcome = lifecycle::next(entry.state, event, facts, &queue.policy, now)
-            .map_err(|refusal| Error::Refused { refusal })?;
-        match outcome {
-            Outcome::Stay => {}
-            Outcome::Become(state, deliveries) => (entry.state, entry.deliveries) = (state, deliveries),
-            Outcome::Delete | Outcome::Expire => drop(queue.entries.remove(&seq)),
-            Outcome::DeadLetter => self.bury(name, seq)?,
-        }
-        Ok(outcome)
-    }
-
-    /// Moves a message to the end of the dead-letter queue, its delivery count as it is.
-    fn bury(&mut self, name: &QueueName, seq: Seq) -> Result<()> {
-        let queue = self.queue(name)?;
-        let bad_name = |source| PolicyError::BadValue { key: "dead-letter", source };
-        let dead = queue.policy.dead_letter_queue(name).map_err(bad_name)?;
-        let policy = Policy { durability: queue.policy.durability, ..Policy::default() };
-        if let Some(entry) = queue.entries.remove(&seq) {
-            queue.leave_key(entry.message.id);
-            let dead = self.queues.entry(dead).or_insert_with(|| Queue { policy, ..Queue::default() });
-            dead.append(Entry { state: State::Ready, ..entry });
-        }
-        Ok(())
-    }
-
-    /// Returns what has come to its end, all of it.
-    fn sweep(&mut self, name: &QueueName, now: UnixMillis) -> Result<&mut Queue> {
-        for seq in self.queue(name)?.in_order() {
-            let holder_gone = !self.queue(name)?.entries[&seq].is_held();
-            self.happen(name, seq, Event::Sweep { holder_gone }, now)?;
-        }
-        self.queue(name)
-    }
-
-    /// The message of a receipt, wherever it stands, as long as it has not been delivered again.
-    fn entry(&mut self, receipt: &Receipt) -> Result<&mut Entry> {
-        let Receipt { queue, name, .. } = receipt;
-        let entry = self.queue(queue)?.entries.get_mut(&name.seq).filter(|entry| entry.name(name.seq) == *name);
-        entry.ok_or_else(|| Error::StaleReceipt { queue: queue.clone(), id: name.id })
-    }
-
-    fn happen_by_receipt(&mut self, receipt: &Receipt, event: Event, now: UnixMillis) -> Result<Outcome> {
-        self.entry(receipt)?;
-        self.happen(&receipt.queue, receipt.name.seq, event, now)
-    }
-
-    fn put(&mut self, name: &QueueName, new: &NewMessage, body: Vec<u8>, now: UnixMillis) -> Result<MessageId> {
-        self.ids += 1;
-        let mut distinct = [0; 10];
-        distinct[2..].copy_from_slice(&self.ids.to_be_bytes());
-        let queue = self.queue(name)?;
-        let fresh = || MessageId::new(now, &distinct);
-        let (message, state) = Message::of(new, name, fresh, queue.policy.delay, now);
-        let message = Message { len_bytes: body.len() as u64, ..message };
-        let id = message.id;
-        let (deliveries, failures) = (new.deliveries(), new.failures().to_vec());
-        queue.append(Entry { message, body, state, deliveries, hold: Weak::new(), failures });
-        Ok(id)
-    }
-
-    /// Claims one message. `None` if it is not to be delivered.
-    fn claim(&mut self, name: &QueueName, seq: Seq, how: Visibility, now: UnixMillis) -> Result<Option<Delivery>> {
-        let entry = &self.queue(name)?.entries[&seq];
-        // Given back by its receipt while its holder lives on: there is one hold of a message at a time.
-        if entry.state != State::Ready || (how == Visibility::Held && entry.is_held()) {
-            return Ok(None);
-        }
-        let Outcome::Become(state, deliveries) = self.happen(name, seq, Event::Claim(how), now)? else {
-            return Ok(None);
-        };
-        let Some(entry) = self.queue(name)?.entries.get_mut(&seq) else { return Ok(None) };
-        let (place, visible_until, hold) = match state {
-            State::Claimed { until } => (ClaimPlace::Until(until), Some(until), None),
-            _ => (ClaimPlace::Held, None, Some(MemoryHold(Arc::new(())))),
-        };
-        if let Some(hold) = &hold {
-            entry.hold = Arc::downgrade(&hold.0);
-        }
-        Ok(Some(Delivery {
-            message: entry.message.clone(),
-            body: Body::from_bytes(entry.body.clone()),
-            deliveries,
-            receipt: Receipt { queue: name.clone(), place, name: entry.name(seq) },
-            visible_until,
-            hold: hold.map(|hold| Box::new(hold) as Box<dyn Hold>),
-        }))
-    }
 }
 
 /// Keeps a held claim for as long as it is there.
@@ -384,7 +191,13 @@ impl<C: Clock> Store for MemoryStore<C> {
             return BatchOutcome { ids: Vec::new(), error: Some(error) };
         }
         let now = self.clock.now();
-        let ids = batch.iter().map_while(|(new, body)| contents.put(queue, new, body.clone(), now).ok()).collect();
+        let ids: Vec<MessageId> =
+            batch.iter().map_while(|(new, body)| contents.put(queue, new, body.clone(), now).ok()).collect();
+        // They have their turns when the batch is put, those that are not too old by then.
+        if let Ok(here) = contents.queue(queue) {
+            here.line_up(&ids);
+        }
+        let _ = contents.give_turns(queue, now);
         self.ring(contents);
         BatchOutcome { ids, error: None }
     }
@@ -396,12 +209,18 @@ impl<C: Clock> Store for MemoryStore<C> {
         }
         let now = self.clock.now();
         let mut claims = Claims::default();
-        for seq in contents.sweep(queue, now)?.in_order() {
-            if claims.deliveries.len() < request.most {
-                claims.deliveries.extend(contents.claim(queue, seq, request.visibility, now)?);
+        contents.sweep(queue, now)?;
+        loop {
+            for seq in contents.queue(queue)?.in_order() {
+                if claims.deliveries.len() < request.most {
+                    claims.deliveries.extend(contents.claim(queue, seq, request.visibility, now)?);
+                }
+            }
+            // What was too old, or dead, was somebody's turn.
+            if !contents.give_turns(queue, now)? || claims.deliveries.len() >= request.most {
+                return Ok(claims);
             }
         }
-        Ok(claims)
     }
 
     fn watch<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn Watch + 'a>> {
@@ -412,7 +231,12 @@ impl<C: Clock> Store for MemoryStore<C> {
 
     fn delete(&self, receipts: &[Receipt]) -> Vec<Result<()>> {
         let (mut contents, now) = (self.contents(), self.clock.now());
-        receipts.iter().map(|receipt| contents.happen_by_receipt(receipt, Event::Delete, now).map(drop)).collect()
+        let results =
+            receipts.iter().map(|receipt| contents.happen_by_receipt(receipt, Event::Delete, now).map(drop)).collect();
+        for receipt in receipts {
+            let _ = contents.give_turns(&receipt.queue, now);
+        }
+        results
     }
 
     fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
@@ -420,6 +244,9 @@ impl<C: Clock> Store for MemoryStore<C> {
         let event = Event::Release { delay };
         let results =
             receipts.iter().map(|receipt| contents.happen_by_receipt(receipt, event, now).map(drop)).collect();
+        for receipt in receipts {
+            let _ = contents.give_turns(&receipt.queue, now);
+        }
         self.ring(contents);
         results
     }
@@ -462,6 +289,7 @@ impl<C: Clock> Store for MemoryStore<C> {
                     State::Claimed { .. } | State::Held => 0,
                     State::Delayed { .. } => 1,
                     State::Ready => 2,
+                    State::Waiting { .. } => 3,
                 };
                 let mut all: Vec<&Entry> = entries.collect();
                 all.sort_by_key(order);
@@ -513,6 +341,7 @@ impl<C: Clock> Store for MemoryStore<C> {
                 }
             }
         }
+        contents.give_turns(queue, now)?;
         Ok(deleted)
     }
 
@@ -532,18 +361,22 @@ impl<C: Clock> Store for MemoryStore<C> {
         for seq in order {
             let here = contents.queue(from)?;
             let entry = &here.entries[&seq];
-            if matches!(entry.state, State::Ready | State::Delayed { .. })
+            if matches!(entry.state, State::Ready | State::Delayed { .. } | State::Waiting { .. })
                 && which.matches(&entry.listed(), now)
                 && let Some(entry) = here.entries.remove(&seq)
             {
                 here.leave_key(entry.message.id);
-                contents.queue(to)?.append(Entry { deliveries: 0, ..entry });
+                let group = entry.message.group.as_ref().map(Group::hash);
+                let state = group.map_or(entry.state, |group| State::Waiting { group });
+                contents.queue(to)?.append(Entry { deliveries: 0, state, group, ..entry });
+                contents.give_turns(to, now)?;
                 moved += 1;
                 if after_each().is_break() {
                     break;
                 }
             }
         }
+        contents.give_turns(from, now)?;
         self.ring(contents);
         Ok(moved)
     }

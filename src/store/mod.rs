@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::domain::lifecycle::{self, Facts, Refusal, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    Attributes, MediaType, MessageId, NewMessage, Origin, Policy, Priority, QueueName, Receipt, Unique, UniqueKey,
-    UnixMillis, UnixSeconds, Visibility,
+    Attributes, Group, MediaType, MessageId, NewMessage, Origin, Policy, Priority, QueueName, Receipt, Unique,
+    UniqueKey, UnixMillis, UnixSeconds, Visibility,
 };
 
 mod filter;
@@ -180,6 +180,8 @@ pub struct Message {
     pub due: Option<UnixSeconds>,
     /// Not deliverable from this instant on.
     pub expires_at: Option<UnixMillis>,
+    /// What it is handled in order with.
+    pub group: Option<Group>,
     /// The key that it is the only message of.
     pub unique: Option<UniqueKey>,
     /// When another message of that key may be put, if that has nothing to do with this one's fate.
@@ -213,6 +215,7 @@ impl Message {
             reply_to: new.reply_to.clone(),
             due: if let State::Delayed { due } = state { Some(due) } else { None },
             expires_at: origin.map_or_else(|| new.ttl.map(|ttl| now.plus(ttl)), |origin| origin.expires_at),
+            group: new.group.clone(),
             unique: None,
             unique_until: None,
         };
@@ -457,6 +460,11 @@ pub trait Store {
 
     /// Puts one message, its body read to the end. When this returns the message is durable as its
     /// queue's policy or the message itself says (I1); when it fails there is no message and no litter (I9).
+    ///
+    /// One of a group waits while an earlier one of that group is in the queue, in whatever state: of a group one message
+    /// at a time is deliverable or claimed, in the order of their puts, whatever their priorities (I8). A message that has
+    /// left the queue (deleted, moved, too old, dead, set aside) holds up nobody; in a dead-letter queue the dead wait for
+    /// nobody.
     fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId>;
 
     /// Puts one message as [`Store::put`] does, unless another one of its key is in force in the queue: of many who put
@@ -475,7 +483,8 @@ pub trait Store {
     /// Puts many messages in one go: the same promise as [`Store::put`] for those whose ids come back.
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome;
 
-    /// Claims deliverable messages: those of the highest priority first, then in the order of their puts (I8).
+    /// Claims deliverable messages: those of the highest priority first, then in the order of their puts (I8). Messages of a
+    /// group are claimed one at a time.
     /// No other claim on them lives (I2), and their bodies are what was put (I3).
     ///
     /// Errors: [`Error::Paused`].
@@ -517,7 +526,8 @@ pub trait Store {
     fn purge_some(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64>;
 
     /// Moves the messages of `from` that are meant and not claimed to the end of `to`, in order, their delivery counts
-    /// back at zero. `after_each` as for [`Store::purge_some`]. Returns how many. A queue moved to itself stays as it is.
+    /// back at zero. One of a group goes to the end of its group there, and rests no longer than its sender said.
+    /// `after_each` as for [`Store::purge_some`]. Returns how many. A queue moved to itself stays as it is.
     fn move_some(
         &self,
         from: &QueueName,

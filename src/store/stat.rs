@@ -22,6 +22,8 @@ pub struct Stat {
     pub claimed: u64,
     /// Messages in held claims.
     pub held: u64,
+    /// Messages behind an earlier one of their group.
+    pub waiting: u64,
     /// Damaged messages, set aside.
     pub corrupt: u64,
     /// Messages being written, or left by writers that died.
@@ -49,6 +51,7 @@ impl Stat {
             State::Delayed { .. } => self.delayed += 1,
             State::Claimed { .. } => self.claimed += 1,
             State::Held => self.held += 1,
+            State::Waiting { .. } => self.waiting += 1,
         }
         self.bytes += len_bytes;
         self.oldest = Some(self.oldest.map_or(put_at, |oldest| oldest.min(put_at)));
@@ -68,6 +71,6 @@ impl Stat {
 
     /// All messages, whatever their state.
     pub fn messages(&self) -> u64 {
-        self.ready + self.delayed + self.claimed + self.held
+        self.ready + self.delayed + self.claimed + self.held + self.waiting
     }
 }

@@ -54,6 +54,7 @@ fn a_message_keeps_all_that_its_sender_said(b: &Bench) {
         reply_to: Some(name("answers")),
         ttl: Some(secs(60)),
         delay: Some(secs(1)),
+        group: Some("ann & bob".parse().unwrap()),
         ..with_priority(7)
     };
     new.attributes.insert("source", "cron \"daily\"\n\u{fc}").unwrap();
@@ -71,6 +72,7 @@ fn a_message_keeps_all_that_its_sender_said(b: &Bench) {
         reply_to: new.reply_to,
         due: Some(UnixSeconds(START_S + 2)),
         expires_at: Some(START.plus(secs(60))),
+        group: new.group,
         unique: None,
         unique_until: None,
     };

@@ -56,6 +56,7 @@ impl World {
             && entry.deliveries.is_empty()
             && !entry.was_moved
             && entry.due_ms == 0
+            && (entry.group.is_none() || self.ledger.has_its_turn(entry))
             // When it was written is not known to the second, but that it can be no older.
             && entry.expires_ms.is_none_or(|expires| self.disk.now_ms + 1000 < expires)
     }

@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::operations::{Operation, Then};
 
 /// What the operations are called, by [`Operation::kind`].
-pub const KINDS: [&str; 24] = [
+pub const KINDS: [&str; 25] = [
     "Put",
     "PutBatch",
     "Claim",
@@ -29,6 +29,7 @@ pub const KINDS: [&str; 24] = [
     "PutUnique",
     "PurgeOne",
     "MoveOne",
+    "PutGroup",
 ];
 
 impl Operation {
@@ -59,6 +60,7 @@ impl Operation {
             Self::PutUnique { .. } => 21,
             Self::PurgeOne { .. } => 22,
             Self::MoveOne { .. } => 23,
+            Self::PutGroup { .. } => 24,
         }
     }
 }
@@ -66,12 +68,13 @@ impl Operation {
 impl Operation {
     /// Any operation, drawn: the common ones more often.
     pub fn any(choices: &mut Choices) -> Self {
-        match choices.pick(45) {
+        match choices.pick(49) {
             0..6 => Self::any_put(choices),
             6..9 => Self::PutUnique {
                 key: [0, 0, 1][choices.pick(3)],
                 window_s: [0, 0, 0, 40][choices.pick(4)],
                 delay_s: [0, 0, 3][choices.pick(3)],
+                group: [None, None, Some(0)][choices.pick(3)],
             },
             9..12 => {
                 // One in a while, a whole leaf and more.
@@ -97,6 +100,11 @@ impl Operation {
             41 => [Self::ClaimWaiting, Self::ClaimWaiting, Self::ClaimWaiting, Self::DropForce][choices.pick(4)],
             42 => [Self::Wait, Self::Purge][choices.pick(2)],
             43 => Self::PurgeOne { which: choices.pick(3) },
+            44..48 => Self::PutGroup {
+                group: [0, 0, 0, 1][choices.pick(4)],
+                count: [1, 1, 1, 3][choices.pick(4)],
+                delay_s: [0, 0, 0, 3][choices.pick(4)],
+            },
             _ => Self::MoveOne { which: choices.pick(3) },
         }
     }

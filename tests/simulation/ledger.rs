@@ -64,6 +64,8 @@ pub struct Entry {
     pub was_moved: bool,
     /// The unique key, and when its window ends at the earliest and, once the put has ended, at the latest, if it has one.
     pub key: Option<(u8, Option<(u64, u64)>)>,
+    /// The group.
+    pub group: Option<u8>,
     /// Whose put it is, and when that ended, one way or the other.
     pub pid: Pid,
     pub put_ended: Option<Moment>,
@@ -165,6 +167,10 @@ impl Ledger {
         let has_ended = handed.has_ended || entry.old_receipt_is_used;
         entry.deliveries.push(Handed { has_ended, ..handed });
         Ok(())
+    }
+
+    pub fn is_after_the_last_cut(&self, handed: &Handed) -> bool {
+        handed.said > self.cuts
     }
 
     /// Whether this delivery is, for all that was said, the latest of its message.
@@ -325,6 +331,8 @@ impl Ledger {
                 if in_order
                     && a.drained_from_other == b.drained_from_other
                     && a.priority == b.priority
+                    // Who waits is behind those that were put after it; but in its group the order is strict.
+                    && a.group == b.group
                     && a.is_durable
                     && a.drained > b.drained
                 {

@@ -46,6 +46,12 @@ pub enum Operation {
         key: u8,
         window_s: u64,
         delay_s: u64,
+        group: Option<u8>,
+    },
+    PutGroup {
+        group: u8,
+        count: usize,
+        delay_s: u64,
     },
     PutBatch {
         count: usize,
@@ -165,7 +171,8 @@ impl Actor {
     fn perform(&self, operation: Operation) {
         match operation {
             Operation::Put { .. } => self.put(operation),
-            Operation::PutUnique { key, window_s, delay_s } => self.put_unique(key, window_s, delay_s),
+            Operation::PutUnique { key, window_s, delay_s, group } => self.put_unique(key, window_s, delay_s, group),
+            Operation::PutGroup { group, count, delay_s } => self.put_group(group, count, delay_s),
             Operation::PutBatch { count, delay_s } => self.put_batch(count, delay_s),
             Operation::Claim { most, visibility_s } => {
                 let visibility = Visibility::Timed(Some(Duration::from_secs(visibility_s)));
@@ -252,6 +259,7 @@ impl Actor {
                 drained_from_other: false,
                 was_moved: false,
                 key: None,
+                group: None,
                 pid: self.pid,
                 put_ended: None,
                 began_ms: now_ms,
@@ -272,7 +280,7 @@ impl Actor {
             delay: Some(Duration::from_secs(delay_s)),
             ttl: (ttl_s > 0).then(|| Duration::from_secs(ttl_s)),
             durability: (!durable).then_some(Durability::None),
-            origin: None,
+            ..NewMessage::default()
         };
         let result = self.spool().and_then(|spool| spool.put(&queue(QUEUE), &new, &mut body.as_slice()));
         match result {
@@ -395,12 +403,13 @@ impl Actor {
                 has_ended: false,
                 is_inherited: false,
             };
+            let known = handed.clone();
             if let Err(why) = world.ledger.deliver(handed, &body, id) {
                 world.violate(why);
                 return (usize::MAX, 0);
             }
             let number = world.ledger.entries.iter().position(|entry| entry.body == body).expect("just booked");
-            let facts = world.check_facts(number, delivery);
+            let facts = world.check_facts(number, delivery).and_then(|()| world.check_turn(number, &known));
             if let Err(why) = facts.and_then(|()| world.check_limit(QUEUE, number, count)) {
                 world.violate(why);
             }

@@ -253,7 +253,7 @@ fn check_leftovers(world: &mut World) {
             }
             let is_expected = match parts.as_slice() {
                 [] => !name.starts_with('.'),
-                [_] | ["spare" | "ready" | "unique", _] | ["claimed", "held"] => true,
+                [_] | ["spare" | "ready" | "unique" | "groups", _] | ["claimed", "held"] => true,
                 ["ready", priority, rest @ ..] if rest.len() <= 2 => {
                     let key = (path.split('/').nth(2).map(str::to_owned), (*priority).to_owned(), rest.len());
                     *tails.entry(key).or_insert(0) += 1;
@@ -263,7 +263,7 @@ fn check_leftovers(world: &mut World) {
                 // Whole temporaries wait there for somebody who knows the file system.
                 ["tmp", _] => world.is_unknown,
                 // Of a message that was set aside by one who died over it.
-                ["unique", ..] => world.is_unknown || world.ledger.may_be_damaged,
+                ["unique" | "groups", ..] => world.is_unknown || world.ledger.may_be_damaged,
                 _ => false,
             };
             if !is_expected {

@@ -63,8 +63,11 @@ const GIVE_BACK: Operation = Operation::ClaimHeld { most: 1, then: Then::Release
 const VANISH: Operation = Operation::ClaimHeld { most: 1, then: Then::Vanish };
 const FAIL: Operation = Operation::ClaimHeld { most: 1, then: Then::Fail };
 const REPAIR: Operation = Operation::Fsck { repair: true };
-const UNIQUE: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0 };
-const WINDOW: Operation = Operation::PutUnique { key: 0, window_s: 40, delay_s: 0 };
+const UNIQUE: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0, group: None };
+const WINDOW: Operation = Operation::PutUnique { key: 0, window_s: 40, delay_s: 0, group: None };
+const GROUP: Operation = Operation::PutGroup { group: 0, count: 1, delay_s: 0 };
+const GROUP_BATCH: Operation = Operation::PutGroup { group: 0, count: 3, delay_s: 0 };
+const UNIQUE_IN_GROUP: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0, group: Some(0) };
 const LOOK_FOR_DAMAGE: Operation = Operation::Fsck { repair: false };
 const MOVE: Operation = Operation::MoveAll { back: false };
 const MOVE_ONE: Operation = Operation::MoveOne { which: 1 };
@@ -162,6 +165,27 @@ pub const SCENARIOS: &[Scenario] = &[
     case("two unique puts", &[], &[&[UNIQUE], &[UNIQUE]], 2, NOTHING),
     case("unique put and the delete of the other", &[UNIQUE, CLAIM], &[&[UNIQUE], &[DELETE]], 2, NOTHING),
     case("unique put and sweep, and kill", &[], &[&[UNIQUE], &[CLAIM]], 1, KILL),
+    case("put to a group: errors", &[], &[&[GROUP, GROUP]], 0, ERROR),
+    case("put to a group: kills", &[], &[&[GROUP, GROUP], &[GROUP]], 0, KILL),
+    case("put to a group: power cuts", &[], &[&[GROUP, GROUP]], 0, CUT),
+    case("batch of a group: errors", &[GROUP], &[&[GROUP_BATCH]], 0, ERROR),
+    case("batch of a group: kills", &[], &[&[GROUP_BATCH], &[GROUP]], 0, KILL),
+    case("batch of a group: power cuts", &[], &[&[GROUP_BATCH, GROUP]], 0, CUT),
+    case("turn in a group: errors", &[GROUP, GROUP, CLAIM], &[&[DELETE, CLAIM]], 0, ERROR),
+    case("turn in a group: kills", &[GROUP, GROUP, CLAIM], &[&[DELETE], &[CLAIM]], 0, KILL),
+    case("turn in a group: power cuts", &[GROUP, GROUP, CLAIM], &[&[DELETE, CLAIM]], 0, CUT),
+    case("unique put to a group: kills", &[UNIQUE_IN_GROUP, CLAIM], &[&[DELETE], &[UNIQUE_IN_GROUP]], 0, KILL),
+    case("unique put to a group: power cuts", &[GROUP], &[&[UNIQUE_IN_GROUP, CLAIM, DELETE]], 0, CUT),
+    case("move of a group: errors", &[Operation::Create, GROUP, GROUP], &[&[MOVE]], 0, ERROR),
+    case("move of a group: kills", &[Operation::Create, GROUP, GROUP], &[&[MOVE]], 0, KILL),
+    case("move of a group: power cuts", &[Operation::Create, GROUP, GROUP], &[&[MOVE]], 0, CUT),
+    case("move of the first of a group: kills", &[Operation::Create, GROUP, GROUP], &[&[MOVE_ONE], &[CLAIM]], 0, KILL),
+    case("purge of a group: kills", &[GROUP, GROUP], &[&[Operation::Purge], &[GROUP]], 0, KILL),
+    case("repair of a group: kills", &[GROUP, GROUP, CLAIM], &[&[REPAIR]], 0, KILL),
+    case("two puts to a group", &[], &[&[GROUP], &[GROUP]], 2, NOTHING),
+    case("put to a group and the delete of the first", &[GROUP, CLAIM], &[&[GROUP], &[DELETE]], 2, NOTHING),
+    case("two claims of a group", &[GROUP, GROUP], &[&[CLAIM, DELETE], &[CLAIM, DELETE]], 2, NOTHING),
+    case("move of a group and claim", &[Operation::Create, GROUP, GROUP], &[&[MOVE], &[CLAIM, DELETE]], 1, NOTHING),
     case("two puts", &[], &[&[PUT], &[PUT]], 2, NOTHING),
     case("put and claim", &[], &[&[PUT], &[CLAIM, DELETE]], 2, NOTHING),
     case("put and batch", &[], &[&[PUT], &[BATCH]], 2, NOTHING),
@@ -200,6 +224,20 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario {
         policy: two_deliveries,
         ..case("dead letter: power cuts", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE, PUT]], 0, CUT)
+    },
+    Scenario {
+        policy: two_deliveries,
+        ..case(
+            "dead letter of a group: kills",
+            &[GROUP, GROUP, CLAIM, RELEASE, CLAIM],
+            &[&[RELEASE], &[CLAIM]],
+            0,
+            KILL,
+        )
+    },
+    Scenario {
+        policy: two_deliveries,
+        ..case("dead letter of a group: cuts", &[GROUP, GROUP, CLAIM, RELEASE, CLAIM], &[&[RELEASE, CLAIM]], 0, CUT)
     },
     Scenario {
         policy: two_deliveries,

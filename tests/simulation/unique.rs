@@ -9,17 +9,19 @@ use std::time::Duration;
 use mq::domain::{NewMessage, Priority, Unique};
 use mq::store::{Store as _, UniquePut};
 
+use super::groups::group_of;
 use super::ledger::{Entry, Fate, Ledger, Moment, Verdict};
 use super::operations::{Actor, OTHER, QUEUE, number_of, queue};
 use super::world::World;
 
 impl Actor {
-    pub fn put_unique(&self, key: u8, window_s: u64, delay_s: u64) {
+    pub fn put_unique(&self, key: u8, window_s: u64, delay_s: u64, group: Option<u8>) {
         let (number, body) = self.open_entry(delay_s, Priority::default(), 0, true, false);
         let began_ms = self.with(|world| {
             let now_ms = world.disk.now_ms;
             let until_ms = (window_s > 0).then(|| (now_ms + window_s * 1000, u64::MAX));
             world.ledger.entries[number].key = Some((key, until_ms));
+            world.ledger.entries[number].group = group;
             now_ms
         });
         let new = NewMessage {
@@ -27,6 +29,7 @@ impl Actor {
             media_type: Some("text/plain".parse().expect("a type")),
             reply_to: Some(queue(OTHER)),
             delay: Some(Duration::from_secs(delay_s)),
+            group: group.map(group_of),
             ..NewMessage::default()
         };
         let unique = Unique {

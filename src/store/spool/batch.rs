@@ -7,7 +7,8 @@
 //!
 //! The numbers are taken before the files are written, since a leaf's files need their names before it can be
 //! renamed: a single put that overlaps with a batch may so come out behind it although it completed first.
-//! Puts that do not overlap are never turned around (I8).
+//! Puts that do not overlap are never turned around (I8). Where some are of groups, whose order is strict, all numbers are
+//! taken at the end (`keyed`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -50,12 +51,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let is_full = |new: &NewMessage| new.durability.unwrap_or(policy.durability) == Durability::Full;
         let durability = if batch.iter().any(|(new, _)| is_full(new)) { Durability::Full } else { Durability::None };
         let dir = self.layout.temporary(self.spool.new_id(self.now()));
-        let (lock, outcome) = match self.write_batch(&dir, batch, &policy, durability) {
-            Ok((lock, runs)) => (Some(lock), self.publish_batch(&runs, durability)),
+        let has_groups = batch.iter().any(|(new, _)| new.group.is_some());
+        let put = if has_groups {
+            self.put_with_groups(&dir, batch, &policy, durability)
+        } else {
+            self.write_batch(&dir, batch, &policy, durability)
+                .map(|(lock, runs)| (lock, self.publish_batch(&runs, durability)))
+        };
+        let (lock, outcome) = match put {
+            Ok((lock, outcome)) => (Some(lock), outcome),
             Err(error) => (None, failed(error)),
         };
         self.spool.remove_tree(&dir);
         drop(lock);
+        self.give_turns(&policy);
         if self.is_classical(durability) {
             let _ = self.fs().sync_dir(&self.layout.tmp());
         }
@@ -132,7 +141,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// Makes the names of a batch durable: where a sync is about one directory alone, with all that came before, or
     /// a message that was put before it could come out behind it after a power cut (I8).
-    fn sync_published(&self, dirs: &BTreeSet<PathBuf>) -> Result<()> {
+    pub(super) fn sync_published(&self, dirs: &BTreeSet<PathBuf>) -> Result<()> {
         if self.commits(Fault::NoBatchSync) {
             return Ok(());
         }

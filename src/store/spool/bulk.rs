@@ -4,12 +4,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::Queue;
-use super::fs::Fs;
-use super::layout::LEAF_LEN;
+use super::fs::{Access, Fs};
+use super::layout::{EntryOf, LEAF_LEN};
 use super::moves::Moved;
+use super::record::Opened;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
-use crate::domain::{Clock, Durability, MessageName, Seq};
+use crate::domain::{Clock, Durability, Group, KeyHash, MessageName, Policy, Seq};
 use crate::store::{AfterEach, At, Error, Filter, Result};
 
 /// The first message of which it could not be told whether it is meant: it stays, and keeps none of the others.
@@ -34,10 +35,69 @@ const AT_ONCE: usize = 1024;
 /// The same where they are wanted in order: each time costs a listing of the whole directory.
 const IN_ORDER_AT_ONCE: usize = 16 * 1024;
 
+/// Who moves messages from one queue to the end of another.
+struct Mover<'a, 'q, F: Fs, C: Clock> {
+    from: &'a Queue<'q, F, C>,
+    to: &'a Queue<'q, F, C>,
+    policy_there: Policy,
+    durability: Durability,
+    /// Numbers of the other queue that are taken, and not used yet.
+    numbers: Block,
+    /// How many are taken next: more each time, until one of a group comes in between.
+    most: u64,
+}
+
+impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
+    /// Whether the message was there to be moved.
+    fn move_one(&mut self, state: State, name: &MessageName, path: &Path) -> Result<bool> {
+        let name = &MessageName { deliveries: 0, ..*name };
+        if let Some(group) = self.from.group_of(path) {
+            // What comes after it is to have later numbers.
+            (self.numbers.len, self.most) = (0, 1);
+            return self.move_to_group(group, name, path);
+        }
+        if self.numbers.len == 0 {
+            self.numbers = self.to.take_seqs(self.most)?;
+            self.most = (2 * self.most).min(LEAF_LEN);
+        }
+        let name_there = MessageName { seq: Seq(self.numbers.first), ..*name };
+        let moved = self.transfer(name, path, &self.to.layout.path(state, &name_there))?;
+        if moved {
+            self.numbers = Block { first: self.numbers.first + 1, len: self.numbers.len - 1 };
+            self.to.ring(1);
+        }
+        Ok(moved)
+    }
+
+    /// To the end of its group, where it has its turn at once if nobody is before it.
+    fn move_to_group(&self, group: KeyHash, name: &MessageName, path: &Path) -> Result<bool> {
+        let _lock = self.to.lock_shard(EntryOf::Group, group)?;
+        // Not one of those that were taken before: somebody may have put to the group since.
+        let name_there = MessageName { seq: self.to.take_seq()?, ..*name };
+        let moved = self.transfer(name, path, &self.to.layout.path(State::Waiting { group }, &name_there))?;
+        if moved {
+            let _ = self.to.give_turn(group, &self.policy_there);
+        }
+        Ok(moved)
+    }
+
+    fn transfer(&self, name: &MessageName, path: &Path, target: &Path) -> Result<bool> {
+        self.to.make_parents(target)?;
+        Ok(self.from.transfer_out(name, path, target, self.durability)? == Moved::Yes)
+    }
+}
+
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    /// The group of the message at `path`. One that cannot be read is moved as one of none.
+    fn group_of(&self, path: &Path) -> Option<KeyHash> {
+        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok());
+        opened?.message.group.as_ref().map(Group::hash)
+    }
+
     pub(super) fn purge(&self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
         // What came back, or was put back by a power cut, is meant as well.
-        let durability = self.sweep_first()?.durability;
+        let policy = self.sweep_first()?;
+        let durability = policy.durability;
         let (mut deleted, mut unknown) = (0, Unknown::default());
         let mut delete = |state, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
             if !unknown.of(self.is_meant(which, state, name, path)) || !self.remove(name, path, durability)? {
@@ -48,8 +108,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let mut flow = ControlFlow::Continue(());
         let mut last_dir = PathBuf::new();
-        let unread = self.visit_ready(true, &mut |name, path| {
-            let deleted = delete(State::Ready, &name, path)?;
+        let mut delete_in_order = |state, name: MessageName, path: &Path| {
+            let deleted = delete(state, &name, path)?;
             let dir = path.parent().unwrap_or(path);
             // Of a few in a large queue, few directories have lost any.
             if deleted != ControlFlow::Continue(false) && dir != last_dir {
@@ -58,7 +118,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             flow = deleted.map_continue(drop);
             Ok(flow)
-        })?;
+        };
+        // Those first that wait: none of them gets its turn meanwhile, and is overlooked.
+        let (waited, hidden) = self.visit_lines(&mut delete_in_order)?;
+        let unread = match waited {
+            ControlFlow::Continue(()) => {
+                self.visit_ready(true, &mut |name, path| delete_in_order(State::Ready, name, path))?
+            }
+            ControlFlow::Break(()) => None,
+        };
         self.sync_emptied(&last_dir, durability)?;
         for (state, dir) in self.dated_dirs()?.into_iter().chain([(State::Held, self.layout.held())]) {
             if flow.is_break() {
@@ -77,7 +145,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.spool.remove_dir(&dir);
             }
         }
-        unread.or(unknown.0).map_or(Ok(deleted), Err)
+        self.give_turns(&policy);
+        hidden.or(unread).or(unknown.0).map_or(Ok(deleted), Err)
     }
 
     pub(super) fn move_to(&self, to: &Self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
@@ -85,22 +154,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if self.name == to.name {
             return Ok(0);
         }
-        let durability = self.sweep_first()?.durability;
-        let mut numbers = Block { first: 0, len: 0 };
+        let policy = self.sweep_first()?;
+        let durability = policy.durability;
+        let mut way = Mover {
+            from: self,
+            to,
+            policy_there: to.policy()?,
+            durability,
+            numbers: Block { first: 0, len: 0 },
+            most: 1,
+        };
         let (mut moved, mut unknown) = (0, Unknown::default());
         let mut move_one = |state: State, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
-            if !unknown.of(self.is_meant(which, state, name, path)) {
+            if !unknown.of(self.is_meant(which, state, name, path)) || !way.move_one(state, name, path)? {
                 return Ok(ControlFlow::Continue(false));
             }
-            if numbers.len == 0 {
-                numbers = to.take_seqs(LEAF_LEN)?;
-            }
-            let name_there = MessageName { seq: Seq(numbers.first), deliveries: 0, ..*name };
-            let target = to.layout.path(state, &name_there);
-            if !self.transfer_to(to, name, path, &target, durability)? {
-                return Ok(ControlFlow::Continue(false));
-            }
-            numbers = Block { first: numbers.first + 1, len: numbers.len - 1 };
             moved += 1;
             Ok(after_each().map_continue(|()| true))
         };
@@ -115,25 +183,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.spool.remove_dir(&dir);
             }
         }
-        unread.or(unknown.0).map_or(Ok(moved), Err)
-    }
-
-    /// A move into another queue: its directories, its bell.
-    fn transfer_to(
-        &self,
-        to: &Self,
-        name: &MessageName,
-        path: &Path,
-        target: &Path,
-        durability: Durability,
-    ) -> Result<bool> {
-        to.make_parents(target)?;
-        let moved = self.transfer(name, path, target, durability)? == Moved::Yes;
-        if moved {
-            self.leave_key(name, target, durability);
-            to.ring(1);
+        // Behind those whose turn it was, in the order of their groups.
+        let mut hidden = None;
+        if flow.is_continue() {
+            let mut move_waiting = |state, name: MessageName, path: &Path| {
+                let done = move_one(state, &name, path)?;
+                if let State::Waiting { group } = state {
+                    self.note_turn(group);
+                }
+                Ok(done.map_continue(drop))
+            };
+            hidden = self.visit_lines(&mut move_waiting)?.1;
         }
-        Ok(moved)
+        self.give_turns(&policy);
+        unread.or(hidden).or(unknown.0).map_or(Ok(moved), Err)
     }
 
     /// The directories of `delayed/` and `claimed/` that are named by a second.

@@ -103,6 +103,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut claims = Claims::default();
         claims.notices.extend(self.sweep_in_passing(Thoroughness::Usual, &policy));
         self.claim_ready(request, &policy, &mut claims)?;
+        // What was too old, or dead, was somebody's turn.
+        while self.give_turns(&policy) > 0 && claims.deliveries.len() < request.most {
+            self.claim_ready(request, &policy, &mut claims)?;
+        }
         if claims.deliveries.is_empty() {
             // Before this says that there is nothing, everything that could come back has to have come back.
             let swept = self.sweep(Thoroughness::Usual, &policy);
@@ -180,7 +184,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// Visits the groups of a priority (`digits` 12) or the leaves of a group (2), in order.
-    fn visit_level(
+    pub(super) fn visit_level(
         &self,
         dir: &Path,
         digits: usize,
@@ -229,7 +233,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for (file_name, _) in names {
             let Some(name) = parse_name(file_name.as_ref()) else { continue };
             // In another leaf than its own no receipt would find it: it is a stray.
-            if self.layout.leaf(name.priority, name.seq) != leaf {
+            if !self.layout.is_leaf_of(leaf, &name) {
                 continue;
             }
             let flow = each(name, &leaf.join(file_name))?;

@@ -53,11 +53,19 @@ pub enum Fault {
     UniqueNotSynced,
     /// Who puts with a unique key does not take its lock.
     UniqueUnlocked,
+    /// Who puts a message of a group, or gives one its turn, does not take the group's lock.
+    GroupUnlocked,
+    /// The next of a group gets its entry after its place.
+    GroupEntryLate,
+    /// The next of a group gets its turn before the removal of the one before is durable, and its entry is not synced.
+    GroupNotSynced,
+    /// A message of a group that leaves its queue is not marked.
+    GroupUnmarked,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -81,5 +89,9 @@ impl Fault {
         Self::UniqueAfterPublish,
         Self::UniqueNotSynced,
         Self::UniqueUnlocked,
+        Self::GroupUnlocked,
+        Self::GroupEntryLate,
+        Self::GroupNotSynced,
+        Self::GroupUnmarked,
     ];
 }

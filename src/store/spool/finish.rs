@@ -74,7 +74,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn release(&self, receipt: &Receipt, delay: Duration) -> Result<()> {
         let policy = self.policy()?;
         let name = &receipt.name;
-        self.with_claim(receipt, &mut |state, path| {
+        let released = self.with_claim(receipt, &mut |state, path| {
             let to = match self.outcome(state, Event::Release { delay }, name, &policy)? {
                 Outcome::Become(to, _) => to,
                 Outcome::DeadLetter if self.fs().status(path).is_ok() => {
@@ -91,7 +91,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 self.ring(1);
             }
             Ok((moved == Moved::Yes).then_some(()))
-        })
+        });
+        self.give_turns(&policy);
+        released
     }
 
     pub(super) fn is_held(&self, receipt: &Receipt) -> Result<bool> {
@@ -146,16 +148,17 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             });
             results.push(deleted);
         }
-        if self.fs.commits(Fault::NoDeleteSync) {
-            return results;
-        }
-        for (dir, whose) in &unsynced {
+        for (dir, whose) in unsynced.iter().filter(|_| !self.fs.commits(Fault::NoDeleteSync)) {
             if let Err(error) = self.sync_deletes(dir) {
                 for at in whose {
                     let source = io::Error::new(error.kind(), error.to_string());
                     results[*at] = Err(Error::Io { action: "sync", path: dir.clone(), source });
                 }
             }
+        }
+        // What was deleted was somebody's turn.
+        for (queue, policy) in queues.values() {
+            queue.give_turns(policy);
         }
         results
     }

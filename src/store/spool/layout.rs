@@ -14,6 +14,9 @@
 //!   claimed/held/NAME            held claims
 //!   corrupt/NAME, NAME.why       set aside
 //!   unique/HH/HASH.ID[.UNTIL]    unique keys: second names of message files; a window's outlives it
+//!   groups/HH/HASH.ID[.leaving]  the message of a group whose turn it is: a second name of its file
+//!   groups/HH/HASH/GGGGGGGGGGGG/LL/NAME
+//!                                the others of the group, which wait
 //! ```
 
 use std::ffi::OsStr;
@@ -28,7 +31,7 @@ use crate::domain::{ClaimPlace, Invalid, KeyHash, MessageId, MessageName, Priori
 /// How many sequence numbers share a leaf directory.
 pub(crate) const LEAF_LEN: u64 = 256;
 
-/// How many directories share the unique keys; each is the lock for its own.
+/// How many directories share the unique keys, and how many the groups; each is the lock for its own.
 pub(crate) const SHARDS: u64 = 256;
 
 /// How many spare directories a queue keeps.
@@ -55,6 +58,8 @@ pub(crate) const DROPPING_PREFIX: &str = ".dropped-";
 /// The directory of temporaries.
 pub(crate) const TMP: &str = "tmp";
 const UNIQUE: &str = "unique";
+const GROUPS: &str = "groups";
+const LEAVING: &str = "leaving";
 const HELD: &str = "held";
 const WHY: &str = ".why";
 
@@ -125,23 +130,29 @@ impl Layout {
         self.dir.join("spare")
     }
 
-    pub(crate) fn unique(&self) -> PathBuf {
-        self.dir.join(UNIQUE)
+    /// The directory of all entries of a kind.
+    pub(crate) fn entries(&self, of: EntryOf) -> PathBuf {
+        self.dir.join(of.dir())
     }
 
-    /// The directory of a key's entries.
-    pub(crate) fn shard(&self, hash: KeyHash) -> PathBuf {
-        self.shard_at(u64::try_from(hash.0 >> 120).unwrap_or(0))
+    /// The directory of a hash's entries.
+    pub(crate) fn shard(&self, of: EntryOf, hash: KeyHash) -> PathBuf {
+        self.shard_at(of, u64::try_from(hash.0 >> 120).unwrap_or(0))
     }
 
     /// One of the directories of entries, by its number modulo [`SHARDS`].
-    pub(crate) fn shard_at(&self, number: u64) -> PathBuf {
-        self.dir.join(format!("{UNIQUE}/{:02x}", number % SHARDS))
+    pub(crate) fn shard_at(&self, of: EntryOf, number: u64) -> PathBuf {
+        self.dir.join(format!("{}/{:02x}", of.dir(), number % SHARDS))
     }
 
     /// Where an entry lies.
-    pub(crate) fn entry(&self, entry: &EntryName) -> PathBuf {
-        self.shard(entry.hash).join(entry.to_string())
+    pub(crate) fn entry(&self, of: EntryOf, entry: &EntryName) -> PathBuf {
+        self.shard(of, entry.hash).join(entry.to_string())
+    }
+
+    /// Where the messages of a group lie that wait.
+    pub(crate) fn line(&self, group: KeyHash) -> PathBuf {
+        self.shard(EntryOf::Group, group).join(group.to_string())
     }
 
     pub(crate) fn spare(&self, number: usize) -> PathBuf {
@@ -158,12 +169,19 @@ impl Layout {
 
     /// The leaf of a sequence number.
     pub(crate) fn leaf(&self, priority: Priority, seq: Seq) -> PathBuf {
-        self.dir.join(format!("ready/{priority}/{:012x}/{:02x}", seq.0 >> 16, seq.0 >> 8 & 0xff))
+        self.dir.join(format!("ready/{priority}")).join(leaf_of(seq))
+    }
+
+    /// Whether a message lies in the leaf that its name says: in another one no receipt would find it.
+    pub(crate) fn is_leaf_of(&self, leaf: &Path, name: &MessageName) -> bool {
+        leaf.ends_with(leaf_of(name.seq))
+            && (leaf == self.leaf(name.priority, name.seq) || !leaf.starts_with(self.ready()))
     }
 
     /// Where a message in `state` lies.
     pub(crate) fn path(&self, state: State, name: &MessageName) -> PathBuf {
         match state {
+            State::Waiting { group } => self.line(group).join(leaf_of(name.seq)).join(name.to_string()),
             State::Ready => self.leaf(name.priority, name.seq).join(name.to_string()),
             State::Delayed { due } => self.dir.join(format!("delayed/{}/{name}", due.0)),
             State::Claimed { until } => self.dir.join(format!("claimed/{}/{name}", until.0)),
@@ -179,19 +197,51 @@ impl Layout {
     }
 }
 
-/// The name of an entry of a unique key: `HASH.ID`, or `HASH.ID.UNTIL` for a window; HASH in 32 hexadecimal digits, the
-/// first two of which are its directory.
+/// The path of a leaf below its priority or its group.
+fn leaf_of(seq: Seq) -> String {
+    format!("{:012x}/{:02x}", seq.0 >> 16, seq.0 >> 8 & 0xff)
+}
+
+/// What a message has an entry for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EntryOf {
+    /// That it is the only one of its unique key.
+    Unique,
+    /// That it is its turn among the messages of its group.
+    Group,
+}
+
+impl EntryOf {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Unique, Self::Group];
+
+    pub(crate) fn dir(self) -> &'static str {
+        match self {
+            Self::Unique => UNIQUE,
+            Self::Group => GROUPS,
+        }
+    }
+}
+
+/// The name of an entry: `HASH.ID`; `HASH.ID.UNTIL` for the window of a unique key, `HASH.ID.leaving` for a message of a
+/// group that somebody is about to take out of the queue. HASH in 32 hexadecimal digits, the first two of which are its
+/// directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryName {
     pub(crate) hash: KeyHash,
     pub(crate) id: MessageId,
     pub(crate) until: Option<UnixSeconds>,
+    pub(crate) is_leaving: bool,
 }
 
 impl fmt::Display for EntryName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.hash, self.id)?;
-        self.until.map_or(Ok(()), |until| write!(f, ".{}", until.0))
+        match self.until {
+            Some(until) => write!(f, ".{}", until.0),
+            None if self.is_leaving => write!(f, ".{LEAVING}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -201,13 +251,14 @@ impl FromStr for EntryName {
     fn from_str(name: &str) -> Result<Self, Invalid> {
         let parse = || {
             let (hash, rest) = name.split_once('.')?;
-            let (id, until) = match rest.split_once('.') {
-                Some((id, until)) => (id, Some(parse_second(until)?)),
-                None => (rest, None),
+            let (id, until, is_leaving) = match rest.split_once('.') {
+                Some((id, LEAVING)) => (id, None, true),
+                Some((id, until)) => (id, Some(parse_second(until)?), false),
+                None => (rest, None, false),
             };
-            Some(Self { hash: hash.parse().ok()?, id: id.parse().ok()?, until })
+            Some(Self { hash: hash.parse().ok()?, id: id.parse().ok()?, until, is_leaving })
         };
-        parse().ok_or_else(|| Invalid::new(name, "the name of a unique key's entry"))
+        parse().ok_or_else(|| Invalid::new(name, "the name of an entry"))
     }
 }
 
@@ -232,7 +283,7 @@ pub(crate) enum Place {
     Quarantined,
     /// Why something was set aside.
     Reason,
-    /// The entry of a unique key.
+    /// The entry of a unique key or a group.
     Entry,
     /// Not ours.
     Stray,
@@ -244,18 +295,27 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
     match (parts.as_slice(), kind) {
         (["policy.json" | "state" | "lock" | "sweep"], Kind::File)
         | (["wake"], Kind::Other)
-        | (["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | UNIQUE] | ["claimed", HELD], Kind::Dir) => {
-            Place::Structure
-        }
+        | (
+            ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | UNIQUE | GROUPS] | ["claimed", HELD],
+            Kind::Dir,
+        ) => Place::Structure,
         (["tmp", id], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Temporary,
         // Inside a batch: it is counted as one.
         (["tmp", id, ..], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Structure,
         (["spare", number], Kind::Dir) if number.parse::<usize>().is_ok_and(|n| n < SPARES) => Place::Structure,
-        ([UNIQUE, shard], Kind::Dir) if parse_hex(shard, 2).is_some() => Place::Structure,
+        ([UNIQUE | GROUPS, shard], Kind::Dir) if parse_hex(shard, 2).is_some() => Place::Structure,
         // In another directory than its own nobody would find it.
-        ([UNIQUE, shard, name], Kind::File) if name.starts_with(shard) && name.parse::<EntryName>().is_ok() => {
-            Place::Entry
+        ([of @ (UNIQUE | GROUPS), shard, name], Kind::File) if name.starts_with(shard) => {
+            match name.parse::<EntryName>() {
+                Ok(entry) if entry.until.is_none() && *of == GROUPS => Place::Entry,
+                Ok(entry) if !entry.is_leaving && *of == UNIQUE => Place::Entry,
+                _ => Place::Stray,
+            }
         }
+        ([GROUPS, shard, hash, rest @ ..], _) if hash.starts_with(shard) => match hash.parse() {
+            Ok(group) => classify_in_line(State::Waiting { group }, rest, kind),
+            Err(_) => Place::Stray,
+        },
         (["ready", rest @ ..], _) => classify_ready(rest, kind),
         (["delayed" | "claimed", second], Kind::Dir) if parse_second(second).is_some() => Place::Structure,
         (["delayed", due, name], Kind::File) => match parse_second(due) {
@@ -277,25 +337,28 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
 }
 
 fn classify_ready(parts: &[&str], kind: Kind) -> Place {
-    let dirs = parts.len() - usize::from(kind == Kind::File && !parts.is_empty());
-    let parsed = (
-        parts.first().map(|p| p.parse::<Priority>().ok()),
-        parts.get(1).map(|g| parse_hex(g, 12)),
-        parts.get(2).map(|l| parse_hex(l, 2)),
-    );
-    match (parsed, kind, dirs, parts) {
-        ((Some(Some(_)), None, None), Kind::Dir, 1, _)
-        | ((Some(Some(_)), Some(Some(_)), None), Kind::Dir, 2, _)
-        | ((Some(Some(_)), Some(Some(_)), Some(Some(_))), Kind::Dir, 3, _) => Place::Structure,
-        ((Some(Some(priority)), Some(Some(group)), Some(Some(leaf))), Kind::File, 3, [.., name]) => {
-            match name.parse::<MessageName>() {
-                // In another leaf than its own no receipt would find it.
-                Ok(name) if name.priority == priority && name.seq.0 >> 8 == (group << 8 | leaf) => {
-                    Place::Message(State::Ready, name)
-                }
-                _ => Place::Stray,
+    let Some((priority, rest)) = parts.split_first() else { return Place::Stray };
+    match (priority.parse::<Priority>(), classify_in_line(State::Ready, rest, kind)) {
+        (Ok(priority), Place::Message(state, name)) if name.priority == priority => Place::Message(state, name),
+        (Ok(_), Place::Structure) => Place::Structure,
+        _ => Place::Stray,
+    }
+}
+
+/// What lies below a priority or a group: directories of leaves, and leaves, and messages in the order of their numbers.
+fn classify_in_line(state: State, parts: &[&str], kind: Kind) -> Place {
+    let above = |group: &str| parse_hex(group, 12);
+    match (parts, kind) {
+        ([], Kind::Dir) => Place::Structure,
+        ([group], Kind::Dir) if above(group).is_some() => Place::Structure,
+        ([group, leaf], Kind::Dir) if above(group).is_some() && parse_hex(leaf, 2).is_some() => Place::Structure,
+        // In another leaf than its own no receipt would find it.
+        ([group, leaf, name], Kind::File) => match (name.parse::<MessageName>(), above(group), parse_hex(leaf, 2)) {
+            (Ok(name), Some(group), Some(leaf)) if name.seq.0 >> 8 == (group << 8 | leaf) => {
+                Place::Message(state, name)
             }
-        }
+            _ => Place::Stray,
+        },
         _ => Place::Stray,
     }
 }
@@ -359,6 +422,7 @@ mod tests {
             State::Held,
             State::Claimed { until: UnixSeconds(1_700_000_000) },
             State::Delayed { due: UnixSeconds(0) },
+            State::Waiting { group: KeyHash(0xcd << 120 | 9) },
         ];
         for (state, seq) in states.into_iter().flat_map(|s| [0, 255, 256, 0xdead_beef, u64::MAX].map(|n| (s, n))) {
             let path = layout.path(state, &name(seq));
@@ -371,11 +435,17 @@ mod tests {
         for dir in layout.fixed_dirs() {
             assert_eq!(classify(dir.strip_prefix("q").unwrap(), Kind::Dir), Place::Structure);
         }
-        for until in [None, Some(UnixSeconds(9))] {
-            let entry = EntryName { hash: KeyHash(0xab << 120 | 7), id: name(1).id, until };
-            let path = layout.entry(&entry);
+        let plain = EntryName { hash: KeyHash(0xab << 120 | 7), id: name(1).id, until: None, is_leaving: false };
+        let entries = [
+            (EntryOf::Unique, plain),
+            (EntryOf::Unique, EntryName { until: Some(UnixSeconds(9)), ..plain }),
+            (EntryOf::Group, plain),
+            (EntryOf::Group, EntryName { is_leaving: true, ..plain }),
+        ];
+        for (of, entry) in entries {
+            let path = layout.entry(of, &entry);
             let inside = path.strip_prefix("q").unwrap();
-            assert!(inside.starts_with("unique/ab"), "{}", inside.display());
+            assert!(inside.starts_with(of.dir()) && inside.parent().unwrap().ends_with("ab"), "{}", inside.display());
             assert_eq!(classify(inside, Kind::File), Place::Entry);
             assert_eq!(classify(inside.parent().unwrap(), Kind::Dir), Place::Structure);
             assert_eq!(inside.file_name().unwrap().to_str().unwrap().parse(), Ok(entry));
@@ -418,6 +488,11 @@ mod tests {
             format!("unique/0f/{hash}.{id}.07"),
             format!("unique/0f/{hash}.{id}.7.7"),
             format!("unique/0f/+{}.{id}", &hash[1..]),
+            format!("unique/0f/{hash}.{id}.leaving"),
+            format!("groups/0f/{hash}.{id}.7"),
+            format!("groups/10/{hash}/000000000000/00/{good}"),
+            format!("groups/0f/{hash}/000000000001/00/{good}"),
+            format!("groups/0f/{hash}/{good}"),
         ]) {
             assert_eq!(classify(Path::new(&entry), Kind::File), Place::Stray, "{entry}");
         }

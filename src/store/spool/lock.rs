@@ -6,7 +6,8 @@
 //!
 //! The order in which a process may wait for locks (it never waits for one while it holds a later one):
 //!
-//! 0. `QUEUE/unique/HH`: a put with a unique key, from before it looks until its message is durable.
+//! 0. `QUEUE/unique/HH`: a put with a unique key, from before it looks until its message is durable. Then
+//!    `QUEUE/groups/HH`: a put to a group, and whoever gives the next of a group its turn. Never two of one kind.
 //! 1. `SPOOL/lock`: every move, where renames are not journaled whole.
 //! 2. `SPOOL/format`: while a spool is made, and while queues are made and dropped.
 //! 3. `QUEUE/lock`: a change of the policy.

@@ -82,22 +82,39 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 }
             }
         }
+        let mut hidden = Vec::new();
         if flow.is_continue() {
-            let hidden = self.visit_ready(false, &mut |name, path| {
-                flow = show(State::Ready, &name, path);
-                Ok(flow)
-            })?;
-            if flow.is_continue() {
-                flow = self.each_claimed(&mut show)?;
-            }
-            if let Some(error) = hidden {
-                unread.get_or_insert(error);
-            }
+            flow = self.peek_ready(&mut show, &mut hidden)?;
         }
-        match unread {
+        let mut has_waiting = false;
+        if flow.is_continue() {
+            let (waiting, in_lines) = self.visit_lines(&mut |state, name, path| {
+                has_waiting = true;
+                Ok(show(state, &name, path))
+            })?;
+            flow = waiting;
+            hidden.extend(in_lines);
+        }
+        if flow.is_continue() && has_waiting {
+            // One of them may have had its turn before it was come to.
+            flow = self.peek_ready(&mut show, &mut hidden)?;
+        }
+        if flow.is_continue() {
+            flow = self.each_claimed(&mut show)?;
+        }
+        match unread.or_else(|| hidden.into_iter().next()) {
             Some(error) if flow.is_continue() => Err(error),
             _ => Ok(()),
         }
+    }
+
+    fn peek_ready(&self, show: &mut Shown<'_>, hidden: &mut Vec<Error>) -> Result<ControlFlow<()>> {
+        let mut flow = ControlFlow::Continue(());
+        hidden.extend(self.visit_ready(false, &mut |name, path| {
+            flow = show(State::Ready, &name, path);
+            Ok(flow)
+        })?);
+        Ok(flow)
     }
 
     pub(super) fn each_claimed(&self, show: &mut Shown<'_>) -> Result<ControlFlow<()>> {
@@ -167,7 +184,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.scan_messages(&dir, &mut |name, path| show(State::Claimed { until }, name, &path))?;
         }
         self.scan_messages(&self.layout.held(), &mut |name, path| show(State::Held, name, &path))?;
-        unread.map_or(Ok(()), Err)
+        let (_, hidden) = self.visit_lines(&mut |state, name, path| Ok(show(state, name, path)))?;
+        unread.or(hidden).map_or(Ok(()), Err)
     }
 
     /// Whether the message is one of those that are meant, and still there. An error if that cannot be told.
@@ -215,6 +233,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             reply_to: None,
             due: None,
             expires_at: None,
+            group: None,
             unique: None,
             unique_until: None,
         });

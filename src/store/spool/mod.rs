@@ -8,8 +8,9 @@
 //! - `sequence`: the counter that orders a queue;
 //! - `queues`: how queues are made and dropped; `policy`: what one is told to do;
 //! - `temporaries`: what writers left who died before they had published it;
-//! - `unique`: the keys of which there is one message at a time;
-//! - `put`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
+//! - `entries`: second names of messages, for `unique`, the keys of which there is one message at a time, and for
+//!   `groups`, of which one message at a time is deliverable;
+//! - `put`, `keyed`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
@@ -17,6 +18,7 @@
 //! `ready/`, `delayed/` or `claimed/` is complete; a queue's directory is there whole or not at all.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Write as _};
 use std::ops::ControlFlow;
@@ -33,18 +35,22 @@ use super::{
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    Clock, Durability, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, Unique, UnixMillis, UnixSeconds,
+    Clock, Durability, KeyHash, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, Unique, UnixMillis,
+    UnixSeconds,
 };
 
 mod batch;
 mod bulk;
 mod claim;
+mod entries;
 mod fault;
 mod finish;
 pub mod fs;
 pub mod fsck;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod groups;
+mod keyed;
 mod layout;
 mod lock;
 mod look;
@@ -333,6 +339,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
                     modes,
                     heir: None,
                     shared: RefCell::new(None),
+                    turns: RefCell::default(),
                 })
             }
             Ok(_) => Err(missing()),
@@ -418,6 +425,8 @@ struct Queue<'a, F: Fs, C: Clock> {
     heir: Option<Heir>,
     /// Moves of the classical order whose syncs are shared; the lock of the moves is held meanwhile.
     shared: RefCell<Option<SharedMoves<F::File>>>,
+    /// Groups in which somebody may wait for a turn that was given up.
+    turns: RefCell<BTreeSet<KeyHash>>,
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
@@ -513,7 +522,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         unique: &Unique,
         body: &mut dyn io::Read,
     ) -> Result<UniquePut> {
-        self.on(queue, |queue| queue.put_unique(new, unique, body))
+        self.on(queue, |queue| queue.put_keyed(new, Some(unique), body))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {

@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::fs::{Fault, FileHandle, Fs, Names, Status, is_out_of_space};
-use super::layout::{self, SPARES, parse_name};
+use super::layout::{self, EntryOf, SPARES, parse_name};
 use super::move_lock::MoveLock;
 use super::{Kind, Order, Queue};
 use crate::domain::{Clock, Durability, MessageId, MessageName};
@@ -71,7 +71,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Moved::Gone),
             other => other.at("read", from)?,
         };
-        let Some(status) = self.without_entry(name.id, from, status)? else { return Ok(Moved::Gone) };
+        let Some(status) = self.without_entries(name.id, from, status)? else { return Ok(Moved::Gone) };
         if status.links > 1 {
             self.remove_other_names(name, from, status, lock.as_ref())?;
         }
@@ -221,7 +221,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// have made them who did not come to sync them yet, or never will. What was not changed for a minute has been
     /// written back (Linux does so after half of one).
     pub(super) fn sync_into(&self, dir: &Path) -> Result<()> {
-        self.sync_from(&self.fixed_dir_of(dir), dir)
+        let top = self.fixed_dir_of(dir);
+        // These are made by the first who needs them.
+        let is_fixed = EntryOf::ALL.iter().all(|of| !top.ends_with(of.dir()));
+        self.sync_from(if is_fixed { &top } else { parent(&top) }, dir)
     }
 
     /// As [`Self::sync_into`], from the directory `top` on downwards.
@@ -286,9 +289,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut name_there = *name;
         loop {
             let (path, reason) = self.layout.quarantine(&name_there);
-            match self.transfer(name, from, &path, durability) {
+            match self.transfer_out(name, from, &path, durability) {
                 Ok(Moved::Yes) => {
-                    self.leave_key(name, &path, durability);
                     // The reason is a courtesy: without it the message is set aside all the same.
                     if let Ok(file) = self.create_file(&reason) {
                         let _ = file.write_all_at(format!("{why}\n").as_bytes(), 0);
@@ -403,32 +405,32 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(lock)
     }
 
-    /// What is known of a file that has more than one name, that of its unique key's entry not counted; nothing if it has
+    /// What is known of a file that has more than one name, those of its entries not counted; nothing if it has
     /// one, or is not there. An error is no answer: a name that is overlooked would bring a deleted message back.
     fn status_if_doubled(&self, name: &MessageName, path: &Path) -> Result<Option<Status>> {
         match self.fs().status(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             other => {
-                let status = self.without_entry(name.id, path, other.at("read", path)?)?;
+                let status = self.without_entries(name.id, path, other.at("read", path)?)?;
                 Ok(status.filter(|status| status.links > 1))
             }
         }
     }
 
-    /// Removes a message's file for good, but for the sync of its directory, and frees its unique key. `false` if it is
+    /// Removes a message's file for good, but for the sync of its directory, and frees what it had entries for. `false` if it is
     /// not there.
     pub(super) fn remove(&self, name: &MessageName, path: &Path, durability: Durability) -> Result<bool> {
         let status = match self.fs().status(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.at("read", path)?,
         };
-        let entry = self.entry_at(name.id, path, status)?;
-        if let Some(entry) = &entry {
-            self.keep_window(entry, durability)?;
-        }
+        let entries = self.entries_at(name.id, path, status)?;
+        entries.iter().try_for_each(|entry| self.keep_window(entry, durability))?;
         let removed = self.remove_names(name, path, durability)?;
-        if let Some(entry) = entry.filter(|_| removed) {
-            self.free_key(&entry);
+        if removed {
+            for entry in &entries {
+                self.free(entry, durability);
+            }
         }
         Ok(removed)
     }

@@ -21,7 +21,7 @@ use super::sweep::Thoroughness;
 use super::{Order, Queue};
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, UnixMillis};
-use crate::store::{At, Error, Failure, Message, Result};
+use crate::store::{At, Error, Failure, Message, Result, UniquePut};
 
 /// How much of a body is in memory at a time.
 const CHUNK: usize = 128 * 1024;
@@ -48,6 +48,9 @@ impl<F: Fs> Drop for Temporary<'_, F> {
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn put(&self, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId> {
+        if new.group.is_some() {
+            return self.put_keyed(new, None, body).map(UniquePut::id);
+        }
         let policy = self.policy()?;
         let durability = new.durability.unwrap_or(policy.durability);
         let now = self.now();
@@ -184,22 +187,30 @@ pub(super) fn write_record<H: FileHandle>(
         return file.write_all_at(&chunk, 0).at("write", path);
     }
     let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body)?;
-    let log: Vec<u8> = failures.iter().flat_map(log_entry).collect();
-    file.write_all_at(&log, header_len as u64 + len_bytes).at("write", path)?;
+    write_log(file, path, header_len as u64 + len_bytes, failures)?;
     file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", path)
 }
 
-/// Writes the body behind the room for its header, and returns its length in bytes and its CRC-32C.
+/// Writes the body behind the room for its header, and the log of deliveries behind it; returns the body's length in bytes
+/// and its CRC-32C.
 pub(super) fn write_body<H: FileHandle>(
     file: &H,
     path: &Path,
     header_len: usize,
     body: &mut dyn Read,
+    failures: &[Failure],
 ) -> Result<(u64, u32)> {
     let mut chunk = vec![0; header_len + CHUNK];
     let got = read_full(body, &mut chunk[header_len..]).map_err(Error::Body)?;
     chunk.truncate(header_len + got);
-    write_rest(file, path, header_len, chunk, body)
+    let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body)?;
+    write_log(file, path, header_len as u64 + len_bytes, failures)?;
+    Ok((len_bytes, crc))
+}
+
+fn write_log<H: FileHandle>(file: &H, path: &Path, at: u64, failures: &[Failure]) -> Result<()> {
+    let log: Vec<u8> = failures.iter().flat_map(log_entry).collect();
+    if log.is_empty() { Ok(()) } else { file.write_all_at(&log, at).at("write", path) }
 }
 
 /// Writes a body whose beginning stands in `chunk` behind the room for the header, which stays a run of zeros until the

@@ -79,6 +79,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             modes: Modes::of_dir(mode),
             heir: None,
             shared: RefCell::new(None),
+            turns: RefCell::default(),
         };
         let dirs = queue.layout.fixed_dirs();
         for dir in &dirs {
@@ -173,6 +174,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             modes: self.modes,
             heir: self.heir,
             shared: RefCell::new(None),
+            turns: RefCell::default(),
         }
     }
 

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fs::FileHandle;
 use super::layout::parse_hex;
-use crate::domain::{Attributes, MediaType, MessageId, Priority, QueueName, UniqueKey, UnixMillis, UnixSeconds};
+use crate::domain::{Attributes, Group, MediaType, MessageId, Priority, QueueName, UniqueKey, UnixMillis, UnixSeconds};
 use crate::store::{Body, Error, Failure, Message};
 
 /// The longest header that is written or read.
@@ -59,6 +59,8 @@ struct Rest<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<&'a QueueName>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a Group>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     unique: Option<&'a UniqueKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unique_until: Option<u64>,
@@ -81,6 +83,7 @@ struct Header {
     #[serde(default)]
     attrs: Attributes,
     reply_to: Option<QueueName>,
+    group: Option<Group>,
     unique: Option<UniqueKey>,
     unique_until: Option<u64>,
 }
@@ -103,6 +106,7 @@ impl Draft {
             media_type: message.media_type.as_ref(),
             attrs: &message.attributes,
             reply_to: message.reply_to.as_ref(),
+            group: message.group.as_ref(),
             unique: message.unique.as_ref(),
             unique_until: message.unique_until.map(|until| until.0),
         };
@@ -267,6 +271,7 @@ fn parse_header(line: &[u8]) -> Result<(Message, u32), ReadError> {
         reply_to: header.reply_to,
         due: header.due.map(UnixSeconds),
         expires_at: header.expires_at,
+        group: header.group,
         unique: header.unique,
         unique_until: header.unique_until.map(UnixSeconds),
     };
@@ -354,6 +359,7 @@ mod tests {
             reply_to: None,
             due: None,
             expires_at: None,
+            group: None,
             unique: None,
             unique_until: None,
         };

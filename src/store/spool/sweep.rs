@@ -96,12 +96,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Sweeps now. What fails is noted, and is no reason to leave the rest where it is.
     pub(super) fn sweep(&self, thoroughness: Thoroughness, policy: &Policy) -> Swept {
         let mut swept = Swept { left: thoroughness.most_moves(), ..Swept::default() };
-        let parts =
-            [Self::sweep_claimed, Self::sweep_delayed, Self::sweep_held, Self::sweep_temporaries, Self::sweep_keys];
+        let parts = [
+            Self::sweep_claimed,
+            Self::sweep_delayed,
+            Self::sweep_held,
+            Self::sweep_temporaries,
+            Self::sweep_keys,
+            Self::sweep_groups,
+        ];
         for part in parts {
             let done = part(self, policy, &mut swept);
             swept.note(done);
         }
+        swept.moved += self.give_turns(policy);
         if swept.moved > 1 {
             // This process takes one of them; the others are for those who wait.
             self.ring(swept.moved - 1);
@@ -140,7 +147,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let dir = match state {
             State::Claimed { until } => self.layout.claimed().join(until.0.to_string()),
             State::Delayed { due } => self.layout.delayed().join(due.0.to_string()),
-            State::Ready | State::Held => return,
+            State::Ready | State::Held | State::Waiting { .. } => return,
         };
         let mut found = Vec::new();
         let most = swept.left;
@@ -226,8 +233,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             };
             let name_there = MessageName { seq: dead.take_seq()?, ..*name };
             let target = dead.layout.path(State::Ready, &name_there);
-            if self.transfer(name, path, &target, policy.durability)? == Moved::Yes {
-                self.leave_key(name, &target, policy.durability);
+            if self.transfer_out(name, path, &target, policy.durability)? == Moved::Yes {
                 dead.ring(1);
             }
             Ok(())

@@ -18,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::fs::{Access, Fault, FileHandle, Fs, Names};
+use super::layout::EntryOf;
 use super::moves::id_in;
 use super::record::{Opened, ReadError};
 use super::sweep::Swept;
 use super::{Kind, Order, Queue};
 use crate::domain::lifecycle::State;
-use crate::domain::{Clock, Durability, MessageId, MessageName, Policy, Seq};
+use crate::domain::{Clock, Durability, Group, MessageId, MessageName, Policy, Seq};
 use crate::store::{At, Error, Message, Result};
 
 /// What is not complete is left alone for so long after it was last written: between making and locking it, its
@@ -161,7 +162,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     fn was_published(&self, temporary: &Temporary) -> Result<bool> {
         let _lock = self.lock_moves()?;
         let Ok(status) = self.fs().status(&temporary.path) else { return Ok(true) };
-        let Some(status) = self.without_entry(temporary.id, &temporary.path, status)? else { return Ok(true) };
+        let Some(status) = self.without_entries(temporary.id, &temporary.path, status)? else { return Ok(true) };
         if status.links < 2 {
             return Ok(false);
         }
@@ -234,7 +235,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let is_single = || {
                 let status = self.fs().status(&temporary.path).ok();
                 let counted =
-                    status.and_then(|status| self.without_entry(temporary.id, &temporary.path, status).ok()?);
+                    status.and_then(|status| self.without_entries(temporary.id, &temporary.path, status).ok()?);
                 counted.is_some_and(|status| status.links == 1)
             };
             if temporary.kind == Kind::File
@@ -300,7 +301,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if policy.durability == Durability::Full && file.sync().is_err() {
             return Ok(None);
         }
+        let group = message.group.as_ref().map(Group::hash).filter(|group| !self.has_own_turn(message, *group, file));
+        if let Some(group) = group {
+            drop(self.open_shard(EntryOf::Group, group)?);
+            self.note_turn(group);
+        }
         let state = match message.due {
+            _ if group.is_some() => group.map_or(State::Ready, |group| State::Waiting { group }),
             Some(due) if !due.is_due(self.now()) => State::Delayed { due },
             _ => State::Ready,
         };

@@ -60,7 +60,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 ControlFlow::Continue(())
             })?;
         }
-        unread.map_or(Ok(()), Err)
+        let (_, hidden) = self.visit_lines(&mut |state, name, path| {
+            each(state, name, path);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        unread.or(hidden).map_or(Ok(()), Err)
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::super::Order;
 use super::super::fs::{Access, FileHandle, Fs, Kind, Names, Status};
-use super::super::layout::{Place, classify, parse_name};
+use super::super::layout::{EntryOf, Place, classify, parse_name};
 use super::super::moves::Moved;
 use super::super::record::{Opened, ReadError};
 use super::super::temporaries::is_orphan;
 use super::parts::{MAKING, QueueCheck};
 use super::{Check, FindingKind, NOT_OURS, is_gone, is_queue_name, stray_words};
 use crate::domain::lifecycle::State;
-use crate::domain::{Clock, MessageId, MessageName};
+use crate::domain::{Clock, Group, MessageId, MessageName};
 use crate::store::{Error, Message, Result};
 
 /// A directory of ours is never so deep; others are not followed further.
@@ -25,7 +25,7 @@ const LEAF_MOST: usize = 4096;
 
 /// What a file is as a message.
 pub(super) enum Verdict {
-    Whole(Message),
+    Whole(Box<Message>),
     Damaged(String),
     Unreadable(io::Error),
 }
@@ -111,7 +111,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             std::thread::sleep(MAKING);
         }
         for path in left.into_iter().filter(|path| at.queue.is_left_over(path)) {
-            let what = "is the entry of a unique key whose message is gone";
+            let what = "is the entry of a unique key, or of a group, whose message is gone";
             self.mend(at.finding(FindingKind::KeyLeft, &path, what, "remove it"), |check| {
                 at.queue.forget_unless_doubled(&path)?;
                 is_gone(&check.spool.fs, &path, "it cannot be removed")
@@ -130,7 +130,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             Ok((message, ..)) if id.is_some_and(|id| id != message.id) => {
                 Verdict::Damaged("it has another message's name".to_owned())
             }
-            Ok((message, ..)) => Verdict::Whole(message),
+            Ok((message, ..)) => Verdict::Whole(Box::new(message)),
             Err(ReadError::Damaged(why)) => Verdict::Damaged(why),
             Err(ReadError::Io(error)) => Verdict::Unreadable(error),
         })
@@ -207,7 +207,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 let file = self.spool.fs.open(path, Access::Read);
                 file.is_ok_and(|file| !file.try_lock().unwrap_or(false))
             }
-            State::Ready | State::Delayed { .. } => false,
+            State::Ready | State::Delayed { .. } | State::Waiting { .. } => false,
         }
     }
 
@@ -249,7 +249,7 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         if !self.is_same(path, status) {
             return;
         }
-        let status = match at.queue.without_entry(message.id, path, status) {
+        let status = match at.queue.without_entries(message.id, path, status) {
             Ok(Some(status)) => status,
             Ok(None) => return,
             Err(_) => status,
@@ -260,7 +260,9 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         self.summary.messages += 1;
         let what = "is a whole message where no receiver finds it";
         let (queue, durability) = (&at.queue, at.policy.durability);
+        let group = message.group.as_ref().map(Group::hash);
         let state = match message.due {
+            _ if group.is_some() => group.map_or(State::Ready, |group| State::Waiting { group }),
             Some(due) if !due.is_due(queue.now()) && name.is_none_or(|name| name.deliveries == 0) => {
                 State::Delayed { due }
             }
@@ -282,6 +284,9 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 Some(name) => name,
                 None => new_name()?,
             };
+            if let Some(group) = group {
+                drop(queue.open_shard(EntryOf::Group, group)?);
+            }
             let moved = Self::moving(queue, durability, || {
                 loop {
                     match queue.transfer(&to, path, &queue.layout.path(state, &to), durability) {
@@ -295,6 +300,10 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
             })?;
             if moved == Some(Moved::Yes) && state == State::Ready {
                 queue.ring(1);
+            }
+            if let Some(group) = group {
+                queue.note_turn(group);
+                queue.give_turns(&at.policy);
             }
             Ok(moved == Some(Moved::Yes))
         });

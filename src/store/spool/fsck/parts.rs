@@ -365,11 +365,11 @@ fn set_rights<F: Fs, C: Clock>(at: &QueueCheck<'_, F, C>, file: &F::File, path: 
     file.set_mode(mode).at("set the mode of", path)
 }
 
-/// How many names a file may have: that of a message that is the only one of its key has two.
+/// How many names a file may have: one, and one for each entry.
 fn own_names<F: Fs, C: Clock>(at: &QueueCheck<'_, F, C>, path: &Path, status: Status) -> u64 {
     let id = id_in(path).filter(|_| status.kind == Kind::File);
-    let has_entry = |id| at.queue.entry_at(id, path, status).is_ok_and(|entry| entry.is_some());
-    1 + u64::from(id.is_some_and(has_entry))
+    let entries = |id| at.queue.entries_at(id, path, status).map_or(0, |entries| entries.len() as u64);
+    1 + id.map_or(0, entries)
 }
 
 /// Whether a file has more than one name. (Of a directory the links are those of its subdirectories.)

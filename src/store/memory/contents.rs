@@ -1,0 +1,281 @@
+//! What the model keeps: queues and their messages, and what an event makes of them.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+use super::MemoryHold;
+use crate::domain::lifecycle::{self, Event, Outcome, State};
+use crate::domain::queue::PolicyError;
+use crate::domain::{
+    ClaimPlace, Group, KeyHash, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, UniqueKey,
+    UnixMillis, UnixSeconds, Visibility,
+};
+use crate::store::{Body, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result};
+
+/// All that there is.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) queues: BTreeMap<QueueName, Queue>,
+    /// How many ids were given.
+    pub(super) ids: u64,
+    /// How many times something may have become deliverable.
+    pub(super) rings: u64,
+}
+
+/// One queue.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) policy: Policy,
+    pub(super) next_seq: u64,
+    /// The message of each unique key, and until when it is in force; `None`: while that is there.
+    pub(super) keys: BTreeMap<UniqueKey, (MessageId, Option<UnixSeconds>)>,
+    pub(super) entries: BTreeMap<Seq, Entry>,
+}
+
+/// One message as it stands.
+pub(super) struct Entry {
+    pub(super) message: Message,
+    pub(super) body: Vec<u8>,
+    pub(super) state: State,
+    pub(super) deliveries: u32,
+    /// The group in whose order it stands in this queue.
+    pub(super) group: Option<KeyHash>,
+    /// Dead when the holder of the last held claim is gone.
+    pub(super) hold: Weak<()>,
+    pub(super) failures: Vec<Failure>,
+}
+
+impl Entry {
+    pub(super) fn name(&self, seq: Seq) -> MessageName {
+        MessageName { seq, priority: self.message.priority, id: self.message.id, deliveries: self.deliveries }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.hold.strong_count() > 0
+    }
+
+    pub(super) fn listed(&self) -> Listed {
+        let Self { message, state, deliveries, failures, .. } = self;
+        Listed {
+            message: message.clone(),
+            state: *state,
+            deliveries: *deliveries,
+            failures: failures.clone(),
+            unread: None,
+        }
+    }
+
+    pub(super) fn peeked(&self) -> Peeked {
+        let body = Body::from_bytes(self.body.clone());
+        Peeked { listed: self.listed(), body }
+    }
+}
+
+impl Queue {
+    /// Adds at the end of its group, if it is of one, and of all.
+    pub(super) fn append_in_group(&mut self, entry: Entry) {
+        let group = entry.message.group.as_ref().map(Group::hash);
+        let is_first = self.entries.values().all(|other| other.group != group);
+        let state = group.filter(|_| !is_first).map_or(entry.state, |group| State::Waiting { group });
+        self.append(Entry { state, group, ..entry });
+    }
+
+    /// Lets those of these messages wait that are of groups.
+    pub(super) fn line_up(&mut self, ids: &[MessageId]) {
+        for entry in self.entries.values_mut().filter(|entry| ids.contains(&entry.message.id)) {
+            entry.state = entry.group.map_or(entry.state, |group| State::Waiting { group });
+        }
+    }
+
+    /// Adds at the end.
+    pub(super) fn append(&mut self, entry: Entry) {
+        self.entries.insert(Seq(self.next_seq), entry);
+        self.next_seq += 1;
+    }
+
+    /// Everything: first what is deliverable, as it would be delivered, then what is delayed and claimed by
+    /// the second in which that ends, then what is held.
+    pub(super) fn in_order(&self) -> Vec<Seq> {
+        let mut seqs: Vec<Seq> = self.entries.keys().copied().collect();
+        seqs.sort_by_key(|seq| {
+            let Entry { state, message, .. } = &self.entries[seq];
+            match state {
+                State::Ready => (0, 0, Some(Reverse(message.priority)), *seq),
+                State::Delayed { due } => (1, due.0, None, *seq),
+                State::Claimed { until } => (2, until.0, None, *seq),
+                State::Held => (3, 0, None, *seq),
+                State::Waiting { .. } => (4, 0, None, *seq),
+            }
+        });
+        seqs.sort_by_key(|seq| if let State::Waiting { group } = self.entries[seq].state { Some(group) } else { None });
+        seqs
+    }
+
+    /// The first of each group that waits for nobody any more.
+    pub(super) fn next_turns(&self) -> Vec<Seq> {
+        let mut met = BTreeSet::new();
+        let mut firsts = self.entries.iter().filter(|(_, entry)| entry.group.is_some_and(|group| met.insert(group)));
+        let mut turns = Vec::new();
+        for (seq, entry) in firsts.by_ref() {
+            let has_turn = |other: &Entry| other.group == entry.group && !matches!(other.state, State::Waiting { .. });
+            if !self.entries.values().any(has_turn) {
+                turns.push(*seq);
+            }
+        }
+        turns
+    }
+
+    /// A message has left: its key does not wait for it to come back.
+    pub(super) fn leave_key(&mut self, id: MessageId) {
+        self.keys.retain(|_, (of, until)| *of != id || until.is_some());
+    }
+
+    pub(super) fn next_due(&self) -> Option<UnixSeconds> {
+        let due = |entry: &Entry| match entry.state {
+            State::Delayed { due: second } | State::Claimed { until: second } => Some(second),
+            State::Ready | State::Held | State::Waiting { .. } => None,
+        };
+        self.entries.values().filter_map(due).min()
+    }
+}
+
+impl Contents {
+    pub(super) fn queue(&mut self, name: &QueueName) -> Result<&mut Queue> {
+        let missing = || Error::NoSuchQueue { queue: name.clone(), place: "memory".to_owned() };
+        self.queues.get_mut(name).ok_or_else(missing)
+    }
+
+    /// Lets `event` happen to a message, and does what the table of the life cycle says.
+    pub(super) fn happen(&mut self, name: &QueueName, seq: Seq, event: Event, now: UnixMillis) -> Result<Outcome> {
+        let queue = self.queue(name)?;
+        let Some(entry) = queue.entries.get_mut(&seq) else { return Ok(Outcome::Stay) };
+        let facts = entry.message.facts(entry.deliveries);
+        let outcome = lifecycle::next(entry.state, event, facts, &queue.policy, now)
+            .map_err(|refusal| Error::Refused { refusal })?;
+        match outcome {
+            Outcome::Stay => {}
+            Outcome::Become(state, deliveries) => (entry.state, entry.deliveries) = (state, deliveries),
+            Outcome::Delete | Outcome::Expire => drop(queue.entries.remove(&seq)),
+            Outcome::DeadLetter => self.bury(name, seq)?,
+        }
+        Ok(outcome)
+    }
+
+    /// Moves a message to the end of the dead-letter queue, its delivery count as it is.
+    pub(super) fn bury(&mut self, name: &QueueName, seq: Seq) -> Result<()> {
+        let queue = self.queue(name)?;
+        let bad_name = |source| PolicyError::BadValue { key: "dead-letter", source };
+        let dead = queue.policy.dead_letter_queue(name).map_err(bad_name)?;
+        let policy = Policy { durability: queue.policy.durability, ..Policy::default() };
+        if let Some(entry) = queue.entries.remove(&seq) {
+            queue.leave_key(entry.message.id);
+            let dead = self.queues.entry(dead).or_insert_with(|| Queue { policy, ..Queue::default() });
+            dead.append(Entry { state: State::Ready, group: None, ..entry });
+        }
+        Ok(())
+    }
+
+    /// Returns what has come to its end, all of it.
+    pub(super) fn sweep(&mut self, name: &QueueName, now: UnixMillis) -> Result<&mut Queue> {
+        for seq in self.queue(name)?.in_order() {
+            let holder_gone = !self.queue(name)?.entries[&seq].is_held();
+            self.happen(name, seq, Event::Sweep { holder_gone }, now)?;
+        }
+        self.give_turns(name, now)?;
+        self.queue(name)
+    }
+
+    /// Lets the next of each group have its turn where that was given up. Returns whether there was any.
+    pub(super) fn give_turns(&mut self, name: &QueueName, now: UnixMillis) -> Result<bool> {
+        let mut any = false;
+        loop {
+            let turns = self.queue(name)?.next_turns();
+            if turns.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            for seq in &turns {
+                self.take_turn(name, *seq, now)?;
+            }
+        }
+    }
+
+    /// What has waited becomes what it would be if it were put now; what is too old by now goes.
+    pub(super) fn take_turn(&mut self, name: &QueueName, seq: Seq, now: UnixMillis) -> Result<()> {
+        let queue = self.queue(name)?;
+        let Entry { message, deliveries, .. } = &queue.entries[&seq];
+        let due = message.due;
+        if lifecycle::is_expired(message.facts(*deliveries), &queue.policy, now) {
+            queue.entries.remove(&seq);
+            return Ok(());
+        }
+        self.happen(name, seq, Event::Turn { due }, now).map(drop)
+    }
+
+    /// The message of a receipt, wherever it stands, as long as it has not been delivered again.
+    pub(super) fn entry(&mut self, receipt: &Receipt) -> Result<&mut Entry> {
+        let Receipt { queue, name, .. } = receipt;
+        let entry = self.queue(queue)?.entries.get_mut(&name.seq).filter(|entry| entry.name(name.seq) == *name);
+        entry.ok_or_else(|| Error::StaleReceipt { queue: queue.clone(), id: name.id })
+    }
+
+    pub(super) fn happen_by_receipt(&mut self, receipt: &Receipt, event: Event, now: UnixMillis) -> Result<Outcome> {
+        self.entry(receipt)?;
+        self.happen(&receipt.queue, receipt.name.seq, event, now)
+    }
+
+    pub(super) fn put(
+        &mut self,
+        name: &QueueName,
+        new: &NewMessage,
+        body: Vec<u8>,
+        now: UnixMillis,
+    ) -> Result<MessageId> {
+        self.ids += 1;
+        let mut distinct = [0; 10];
+        distinct[2..].copy_from_slice(&self.ids.to_be_bytes());
+        let queue = self.queue(name)?;
+        let fresh = || MessageId::new(now, &distinct);
+        let (message, state) = Message::of(new, name, fresh, queue.policy.delay, now);
+        let message = Message { len_bytes: body.len() as u64, ..message };
+        let id = message.id;
+        let (deliveries, failures) = (new.deliveries(), new.failures().to_vec());
+        queue.append_in_group(Entry { message, body, state, deliveries, group: None, hold: Weak::new(), failures });
+        Ok(id)
+    }
+
+    /// Claims one message. `None` if it is not to be delivered.
+    pub(super) fn claim(
+        &mut self,
+        name: &QueueName,
+        seq: Seq,
+        how: Visibility,
+        now: UnixMillis,
+    ) -> Result<Option<Delivery>> {
+        let entry = &self.queue(name)?.entries[&seq];
+        // Given back by its receipt while its holder lives on: there is one hold of a message at a time.
+        if entry.state != State::Ready || (how == Visibility::Held && entry.is_held()) {
+            return Ok(None);
+        }
+        let Outcome::Become(state, deliveries) = self.happen(name, seq, Event::Claim(how), now)? else {
+            return Ok(None);
+        };
+        let Some(entry) = self.queue(name)?.entries.get_mut(&seq) else { return Ok(None) };
+        let (place, visible_until, hold) = match state {
+            State::Claimed { until } => (ClaimPlace::Until(until), Some(until), None),
+            _ => (ClaimPlace::Held, None, Some(MemoryHold(Arc::new(())))),
+        };
+        if let Some(hold) = &hold {
+            entry.hold = Arc::downgrade(&hold.0);
+        }
+        Ok(Some(Delivery {
+            message: entry.message.clone(),
+            body: Body::from_bytes(entry.body.clone()),
+            deliveries,
+            receipt: Receipt { queue: name.clone(), place, name: entry.name(seq) },
+            visible_until,
+            hold: hold.map(|hold| Box::new(hold) as Box<dyn Hold>),
+        }))
+    }
+}
