@@ -30,7 +30,7 @@ use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Failure, Store};
 /// With a command after `--`, the command gets the body on its stdin, and the claim lives as long as the command
 /// does: status 0 deletes the message, anything else releases it; mq ends with the command's status. The command's
 /// environment has MQ_SPOOL, MQ_ID, MQ_QUEUE, MQ_RECEIPT, MQ_DELIVERIES, MQ_PRIORITY, MQ_PUT_AT, MQ_TYPE,
-/// MQ_REPLY_TO and MQ_ATTR_NAME for each attribute. If mq is killed, the claim goes on for as long as the command, or
+/// MQ_REPLY_TO, MQ_GROUP and MQ_ATTR_NAME for each attribute. If mq is killed, the claim goes on for as long as the command, or
 /// a process that it left behind, has file descriptor 99 open.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -70,7 +70,7 @@ pub(crate) struct GetArgs {
     frames: FrameArgs,
 
     /// Write each message as an envelope: one line of JSON with id, queue, receipt, deliveries, put_at,
-    /// visible_until, priority, bytes, type, attrs, reply_to, unique, and body, or body_base64 if the body is not UTF-8
+    /// visible_until, priority, bytes, type, attrs, reply_to, group, unique, and body, or body_base64 if the body is not UTF-8
     #[arg(long, visible_alias = "jsonl", group = "framing")]
     json: bool,
 

@@ -181,6 +181,7 @@ fn environment(delivery: &Delivery, media_type: Option<&str>, context: &Context)
         ("MQ_PRIORITY".to_owned(), message.priority.to_string().into()),
         ("MQ_PUT_AT".to_owned(), message.put_at.to_rfc3339().into()),
         // Set in any case, so that none is inherited from a message further out.
+        ("MQ_GROUP".to_owned(), message.group.as_ref().map(ToString::to_string).unwrap_or_default().into()),
         ("MQ_REPLY_TO".to_owned(), message.reply_to.as_ref().map(ToString::to_string).unwrap_or_default().into()),
     ];
     if let Some(spool) = &context.spool {

@@ -478,8 +478,8 @@ impl After<'_> {
                 | [_, "claimed", "held"]
                 | [_, "spare", "0" | "1" | "2" | "3"] => true,
                 [queue] => entry.file_type().is_dir() && !queue.starts_with('.'),
-                // The tail of each priority stays, and the locks of unique keys.
-                [_, "ready", ..] | [_, "unique"] | [_, "unique", _] => entry.file_type().is_dir(),
+                // The tail of each priority stays, and the locks of unique keys and groups.
+                [_, "ready", ..] | [_, "unique" | "groups"] | [_, "unique" | "groups", _] => entry.file_type().is_dir(),
                 _ => false,
             };
             let is_damage = self.verb.world == Kind::Damaged

@@ -124,6 +124,8 @@ fn puts() -> Vec<Verb> {
         Verb::new(Calm, &["put", "q", "-m", "new", "--durability", "none"], one()),
         Verb::new(Littered, &["put", "q", "-m", "new"], one()),
         Verb::new(Calm, &["put", "q", "-m", "new", "--unique", "k"], one()),
+        Verb::new(Calm, &["put", "q", "-m", "new", "--group", "g"], one()),
+        Verb::new(Calm, &["put", "q", "--lines", "--group", "g"], puts("q", "ready", &[b"a"])).stdin(b"a\n".to_vec()),
         Verb::new(Calm, &["put", "q", "-m", "new", "--delay", "1h"], puts("q", "delayed", &[b"new"])),
         Verb::new(Calm, &["put", "q", "--lines"], three()).stdin(b"a\nb\nc\n".to_vec()),
         Verb::new(Calm, &["put", "empty", "--lines"], Promise::Puts { queue: "empty", state: "ready", bodies: lines })
