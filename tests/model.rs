@@ -364,8 +364,8 @@ impl Engine {
         for (at, _) in QUEUES.iter().enumerate() {
             rest.push(self.list(at, &Meant::All));
             rest.push(match self.store.stat(&queue(at)) {
-                // Headers have their size; the model has none.
-                Ok(stat) => Seen::Stat(Box::new(Stat { bytes: 0, ..stat })),
+                // Headers have their size; the model has none. A move takes more numbers at once than it may need.
+                Ok(stat) => Seen::Stat(Box::new(Stat { bytes: 0, numbers: None, ..stat })),
                 Err(error) => Seen::Failed(kind(&error)),
             });
         }

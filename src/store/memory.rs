@@ -15,8 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{
-    AfterEach, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Peeked, Result, Stat, Store,
-    UniquePut, Watch, Which,
+    AfterEach, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Numbers, Peeked, Result, Stat,
+    Store, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
@@ -320,7 +320,8 @@ impl<C: Clock> Store for MemoryStore<C> {
         let now = self.clock.now();
         let mut contents = self.contents();
         let here = contents.sweep(queue, now)?;
-        let mut stat = Stat { policy: here.policy.clone(), ..Stat::default() };
+        let numbers = Numbers { next: here.next_seq, there: here.entries.len() as u64 };
+        let mut stat = Stat { policy: here.policy.clone(), numbers: Some(numbers), ..Stat::default() };
         for Entry { message, state, deliveries, .. } in here.entries.values() {
             stat.count(*state, message.put_at, *deliveries, message.len_bytes, now);
         }

@@ -24,7 +24,7 @@ mod stat;
 
 pub use crate::domain::Failure;
 pub use filter::{AttributeFilter, Filter, StateName};
-pub use stat::{AGE_LIMITS_S, DELIVERY_LIMITS, Stat};
+pub use stat::{AGE_LIMITS_S, Ages, DELIVERY_LIMITS, InState, Numbers, Stat};
 
 /// What went wrong, with the queue or path and what was tried.
 #[derive(Debug, thiserror::Error)]

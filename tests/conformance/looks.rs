@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use mq::domain::lifecycle::State;
-use mq::domain::{MessageId, NewMessage, Origin, UnixMillis, UnixSeconds, Visibility};
-use mq::store::{Error, Failure, Filter, Which};
+use mq::domain::{Clock as _, MessageId, NewMessage, Origin, UnixMillis, UnixSeconds, Visibility};
+use mq::store::{Ages, Error, Failure, Filter, InState, Numbers, StateName, Which};
 
 use super::bench::{
     Bench, START, START_S, claimed, delayed, is_done, name, over_every_engine, q, secs, with_delay, with_priority,
@@ -21,6 +21,8 @@ over_every_engine! {
     list_stops_when_told
     stat_counts_by_state
     stat_counts_by_age_and_deliveries
+    stat_counts_each_state_by_age
+    stat_tells_what_came_in_and_went_out
     failures_are_kept_with_the_message
     looks_return_what_has_come_to_its_end
 }
@@ -214,6 +216,52 @@ fn stat_counts_by_age_and_deliveries(b: &Bench) {
     b.advance(1_000_000_000);
     let shape = b.stat().shape;
     assert_eq!((shape[3][7], shape[0][7]), (1, 1));
+}
+
+fn stat_counts_each_state_by_age(b: &Bench) {
+    let (ready, delayed) = (StateName::Ready, StateName::Delayed);
+    assert_eq!(*b.stat().of(ready), InState::default());
+    b.put_as(&with_delay(secs(9999)), "delayed");
+    b.advance(10);
+    let put_at = b.clock.now();
+    b.put("ready");
+    b.put("ready");
+    b.advance(59);
+    let stat = b.stat();
+    let counted = |messages: u64, oldest, column: usize| {
+        let mut by_age = Ages::default();
+        by_age[column] = messages;
+        InState { messages, oldest: Some(oldest), by_age }
+    };
+    // 59 seconds are less than a minute, 69 are not.
+    assert_eq!((*stat.of(ready), *stat.of(delayed)), (counted(2, put_at, 1), counted(1, START, 2)));
+    let of_all: u64 = StateName::ALL.iter().flat_map(|state| stat.of(*state).by_age).sum();
+    assert_eq!((of_all, of_all), (stat.messages(), stat.shape.as_flattened().iter().sum::<u64>()));
+}
+
+fn stat_tells_what_came_in_and_went_out(b: &Bench) {
+    let flow = |before: Numbers| {
+        let now = b.stat().numbers.unwrap();
+        let came_in = now.next - before.next;
+        (came_in, before.there + came_in - now.there)
+    };
+    let start = b.stat().numbers.unwrap();
+    assert_eq!(start.there, 0);
+    b.put("a");
+    b.put_as(&with_delay(secs(9999)), "b");
+    let batch: Vec<_> = (0..600).map(|_| (NewMessage::default(), b"x".to_vec())).collect();
+    assert_eq!(b.store.put_batch(&q(), &batch).ids.len(), 600);
+    assert_eq!(flow(start), (602, 0));
+    // What only changes its state neither comes nor goes.
+    let claimed = b.claim_from("q", Visibility::Timed(None), 2);
+    let receipts: Vec<_> = claimed.iter().map(|delivery| delivery.receipt.clone()).collect();
+    assert_eq!(flow(start), (602, 0));
+    assert!(is_done(&b.store.release(&receipts[..1], secs(0))));
+    assert_eq!(flow(start), (602, 0));
+    assert!(is_done(&b.store.delete(&receipts[1..])));
+    assert_eq!(flow(start), (602, 1));
+    assert_eq!(b.store.purge(&q()).unwrap(), 601);
+    assert_eq!(flow(start), (602, 602));
 }
 
 fn failures_are_kept_with_the_message(b: &Bench) {

@@ -1,12 +1,12 @@
 //! What only a spool has: other processes. A second `Spool` on the same directory stands for one.
 
 use mq::domain::lifecycle::State;
-use mq::domain::{NewMessage, Policy, Visibility};
+use mq::domain::{MessageId, NewMessage, Policy, Visibility};
 use mq::store::spool::Order;
 use mq::store::spool::fs::{Fs as _, RealFs};
 use mq::store::{ClaimRequest, Error, Store};
 
-use super::bench::{Bench, is_done, is_stale, name, q, secs, text, with_delay, with_priority};
+use super::bench::{Bench, START, is_done, is_stale, name, q, secs, text, with_delay, with_priority};
 
 fn in_both_orders(test: impl Fn(&Bench, &dyn Store)) {
     for order in [Order::RollForward, Order::Classical] {
@@ -33,6 +33,27 @@ fn i1_another_process_sees_every_message_in_its_state() {
         assert_eq!(stat, b.stat());
         assert_eq!(other.queues().unwrap(), [q()]);
         drop(hold);
+    });
+}
+
+/// A batch has its numbers a while before its messages are put. One that takes long must not look like messages that went.
+#[test]
+#[allow(clippy::disallowed_methods)] // The test plays the process that puts.
+fn a_batch_that_is_being_put_has_not_come_and_gone() {
+    in_both_orders(|b, other| {
+        b.put("a");
+        let before = other.stat(&q()).unwrap().numbers.unwrap();
+        assert_eq!((before.next, before.there), (1, 1));
+        let ready = b.path_of("ready/5/000000000000/00");
+        let name = std::fs::read_dir(&ready).unwrap().next().unwrap().unwrap().file_name();
+        let batch = b.path_of("tmp").join(MessageId::new(START, &[1; 10]).to_string());
+        std::fs::create_dir_all(batch.join("0")).unwrap();
+        let writer = std::fs::File::open(&batch).unwrap();
+        fs2::FileExt::lock_exclusive(&writer).unwrap();
+        std::fs::copy(ready.join(&name), batch.join("0").join(&name)).unwrap();
+        let stat = other.stat(&q()).unwrap();
+        assert_eq!((stat.messages(), stat.temporaries), (1, 1));
+        assert_eq!(stat.numbers.unwrap().there, 2);
     });
 }
 

@@ -9,13 +9,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::Queue;
-use super::fs::{Access, Fs};
-use super::layout::{Place, classify};
+use super::fs::{Access, Fs, Kind};
+use super::layout::{Place, TMP, classify, parse_name};
 use super::record::{Opened, ReadError, read_log};
 use super::sweep::Thoroughness;
 use crate::domain::lifecycle::{self, State};
 use crate::domain::{Attributes, Clock, MessageName, Policy};
-use crate::store::{At, Error, Filter, Listed, Message, Peeked, Result, Stat, Which};
+use crate::store::{At, Error, Filter, Listed, Message, Numbers, Peeked, Result, Stat, Which};
 
 /// Who is shown a message file.
 type Shown<'a> = dyn FnMut(State, &MessageName, &Path) -> ControlFlow<()> + 'a;
@@ -247,7 +247,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     /// Counts what lies there, without a sweep.
     pub(super) fn stat_now(&self) -> Result<Stat> {
-        let mut stat = Stat { policy: self.policy()?, ..Stat::default() };
+        // Known before the messages are counted: of one that is put meanwhile, neither number nor message counts.
+        let numbers = self.next_number().ok().flatten().map(|next| Numbers { next, there: 0 });
+        let mut stat = Stat { policy: self.policy()?, numbers, ..Stat::default() };
         let now = self.now();
         let dir = self.layout.dir();
         self.fs()
@@ -256,10 +258,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 match classify(inside, status.kind) {
                     Place::Message(state, name) => {
                         stat.count(state, name.id.put_at(), name.deliveries, status.len_bytes, now);
+                        if let Some(numbers) = &mut stat.numbers {
+                            numbers.there += u64::from(name.seq.0 < numbers.next);
+                        }
                     }
                     Place::Temporary => stat.temporaries += 1,
                     Place::Quarantined => stat.corrupt += 1,
                     Place::Stray => stat.count_stray(path.to_owned()),
+                    // A batch has its numbers before its messages are put.
+                    Place::Structure if status.kind == Kind::File && inside.starts_with(TMP) => {
+                        let name = path.file_name().and_then(parse_name);
+                        if let (Some(numbers), Some(name)) = (&mut stat.numbers, name) {
+                            numbers.there += u64::from(name.seq.0 < numbers.next);
+                        }
+                    }
                     Place::Structure | Place::Reason | Place::Entry => {}
                 }
             })

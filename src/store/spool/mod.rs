@@ -65,6 +65,8 @@ mod sweep;
 mod temporaries;
 mod unique;
 
+pub use sequence::JUMP;
+
 /// How a put becomes durable; which of the two is right is the file system's to say ([`Fs::names`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {

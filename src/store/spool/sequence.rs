@@ -19,8 +19,8 @@ use crate::store::{At, Result};
 const SYNC_EVERY: u64 = 1 << 16;
 
 /// How far the first put after a boot jumps: further than the counter can have lagged, also when several processes
-/// in a row were killed between writing one of those numbers and syncing it.
-const JUMP: u64 = 8 * SYNC_EVERY;
+/// in a row were killed between writing one of those numbers and syncing it. A counter that is lost is jumped over too.
+pub const JUMP: u64 = 8 * SYNC_EVERY;
 
 /// No leaf is begun after this number. Nobody ever gets there by putting, but the name of something that strayed into
 /// a queue whose counter is lost can claim to have been; numbers repeat then, and ids still tell the names apart.
