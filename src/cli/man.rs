@@ -193,6 +193,9 @@ fn header(arg: &Arg) -> String {
     let names: Vec<String> = short.into_iter().chain(long).chain(aliases).map(|name| roff::bold(&name)).collect();
     let takes_values = arg.get_num_args().is_some_and(|range| range.takes_values());
     let value = if takes_values { roff::italic(&value_name(arg)) } else { String::new() };
+    if takes_values && arg.is_require_equals_set() {
+        return format!("{}[={value}]", names.join(", "));
+    }
     let dots = if arg.is_positional() && is_many(arg) { "..." } else { "" };
     format!("{} {value}{dots}", names.join(", ")).trim().to_owned()
 }

@@ -10,6 +10,9 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::support::Spool;
 
+/// A message as an export has it, which was put in 2020.
+const OF_2020: &str = r#"{"id":"01700000-0000-7000-8000-000000000001","queue":"q","put_at":"2020-02-01T09:06:04.928Z","deliveries":3,"state":"ready","body":"old"}"#;
+
 /// One message in each state, and one in hand.
 fn mixed() -> Spool {
     let spool = Spool::new();
@@ -56,6 +59,81 @@ fn words_are_for_people() {
     assert_eq!(spool.mq(&["stat", "--json"]).ok().jsons().len(), 2);
     spool.mq(&["stat", "missing"]).fails(66);
     spool.mq(&["--spool", "empty", "stat"]).ok().quiet();
+}
+
+/// The table that begins with this word: its rows by name, each with its total, which its columns add up to.
+fn table(text: &str, of: &str) -> Vec<(String, u64)> {
+    let is_heading = |line: &str| line.trim_start().starts_with(of) && line.ends_with(" older");
+    let rows = text.lines().skip_while(|line| !is_heading(line)).skip(1).take_while(|line| !line.is_empty());
+    let row = |line: &str| {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap().to_owned();
+        let counts: Vec<u64> = words.map(|word| word.parse().unwrap()).collect();
+        assert_eq!((counts.len(), counts[0]), (9, counts[1..].iter().sum()), "{line}");
+        assert!(line.len() <= 80, "{line}");
+        (name, counts[0])
+    };
+    rows.map(row).collect()
+}
+
+fn named(rows: &[(&str, u64)]) -> Vec<(String, u64)> {
+    rows.iter().map(|(name, total)| ((*name).to_owned(), *total)).collect()
+}
+
+#[test]
+fn tables_show_how_old_what_is_in_each_state_and_how_often_it_was_delivered() {
+    let spool = mixed();
+    let one = spool.mq(&["stat", "q"]).ok().quiet();
+    let by_state = table(one.text(), "state");
+    for row in named(&[("total", 4), ("ready", 2), ("delayed", 1), ("claimed", 1), ("held", 0)]) {
+        assert!(by_state.contains(&row), "{row:?} in {one}");
+    }
+    assert_eq!(table(one.text(), "deliveries"), named(&[("total", 4), ("0", 3), ("1", 1)]));
+}
+
+#[test]
+fn an_age_counts_from_the_put() {
+    let spool = Spool::new();
+    spool.mq_with(&["import", "q"], OF_2020).ok();
+    let one = spool.mq(&["stat", "q"]).ok().quiet();
+    let ready = one.lines().into_iter().find(|line| line.trim_start().starts_with("ready  ") && line.len() > 70);
+    assert_eq!(
+        ready.unwrap().split_whitespace().collect::<Vec<_>>(),
+        "ready 1 0 0 0 0 0 0 0 1".split(' ').collect::<Vec<_>>()
+    );
+    assert_eq!(spool.stat("q")["by_state"]["ready"]["by_age"][7], 1);
+    assert_eq!(spool.stat("q")["by_state"]["ready"]["oldest_put_at"], "2020-02-01T09:06:04.928Z");
+}
+
+#[test]
+fn the_shape_of_all_queues_is_that_of_each_added_up() {
+    let spool = mixed();
+    spool.mq_with(&["put", "a-longer-name", "--lines"], "a\nb\nc\n").ok();
+    let all = spool.mq(&["stat", "--shape"]).ok().quiet();
+    let by_queue = [("total", 7), ("a-longer-name", 3), ("q", 4)];
+    assert_eq!(table(all.text(), "queue"), named(&by_queue), "{all}");
+    assert!(table(all.text(), "state").contains(&("ready".to_owned(), 5)), "{all}");
+    assert_eq!(table(all.text(), "deliveries"), named(&[("total", 7), ("0", 6), ("1", 1)]), "{all}");
+    assert!(all.text().starts_with(spool.mq(&["stat"]).ok().text()), "the lines of the queues come first: {all}");
+    spool.mq(&["stat", "q", "--shape"]).fails(2).says("QUEUE");
+    spool.mq(&["stat", "--json", "--shape"]).fails(2);
+    assert_eq!(table(spool.mq(&["--spool", "empty", "stat", "--shape"]).ok().text(), "queue"), named(&[("total", 0)]));
+}
+
+#[test]
+fn json_counts_each_state_by_age() {
+    let spool = mixed();
+    let stat = spool.stat("q");
+    let columns = stat["age_limits_s"].as_array().unwrap().len() + 1;
+    let states = stat["by_state"].as_object().unwrap();
+    for (state, found) in states {
+        assert_eq!(found["messages"], stat[state.as_str()], "{stat}");
+        let by_age: Vec<u64> = found["by_age"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap()).collect();
+        assert_eq!((by_age.len(), by_age.iter().sum::<u64>()), (columns, found["messages"].as_u64().unwrap()));
+        assert_eq!(found["oldest_put_at"].is_null(), found["messages"] == 0, "{stat}");
+    }
+    let oldest = states.values().filter_map(|found| found["oldest_put_at"].as_str()).min();
+    assert_eq!(oldest, stat["oldest_put_at"].as_str());
 }
 
 #[test]
