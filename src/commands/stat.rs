@@ -1,21 +1,24 @@
-//! `mq stat`: counts, ages, and where messages are stuck; once, or again and again.
+//! `mq stat`: counts, ages, and where messages are stuck; once, again and again, or for Prometheus.
 //!
 //! One look costs one walk over each queue's directories: names and sizes, no message is opened. The states that are
 //! shown, in whatever form, are those of [`StateName::ALL`](crate::store::StateName::ALL).
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 
-use super::streams::{Stdout, StdoutError};
+use self::prometheus::Label;
+use super::streams::{Output, Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs};
 use crate::domain::{Clock as _, Invalid, QueueName, SystemClock, UnixMillis};
 use crate::store::{self, Error, Stat, Store};
 
 mod flow;
 mod json;
+mod prometheus;
 mod watch;
 mod words;
 
@@ -35,6 +38,13 @@ pub(super) use words::short_age;
 /// are not a count of puts since ever: after a boot, or when a counter was lost, they begin 524288 further on; where
 /// that seems to have happened between two looks, the rate is shown as `-`. A move of a few messages into the queue
 /// counts as up to 256 that came in and went out.
+///
+/// With --prometheus the counts are in the text format of Prometheus, all of them gauges: what is in a queue falls as it
+/// rises, which neither a counter nor a histogram of Prometheus may. So ages and deliveries are labels on gauges, each message
+/// counts under one age only, and the sum is the number of messages. With --output the file is replaced in one
+/// step, as the textfile collector of node_exporter asks for, and its name has to end in .prom there. A queue
+/// that cannot be counted has mq_queue_up 0; the other ones are written, and the status is that of the error. The queue of
+/// mq_dead_letters is the one that they lie in.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -43,7 +53,24 @@ Examples:
   mq stat --shape
   mq stat --json | jq -r 'select(.oldest_age_ms > 3600000) | .queue'
   mq stat jobs --watch
-  mq stat jobs --watch=10s --times 6 > minute.log")]
+  mq stat jobs --watch=10s --times 6 > minute.log
+
+Cron:
+  * * * * *  mq stat --prometheus --output /var/lib/prometheus/node-exporter/mq.prom
+
+Metrics:
+  mq_queues
+  mq_queue_up{queue}
+  mq_messages{queue, state}
+  mq_oldest_message_age_seconds{queue, state}
+  mq_messages_by_age{queue, state, age}
+  mq_messages_by_deliveries{queue, deliveries}
+  mq_queue_size_bytes{queue}
+  mq_queue_paused{queue}
+  mq_corrupt_messages{queue}
+  mq_temporaries{queue}
+  mq_strays{queue}
+  mq_dead_letters{queue}")]
 pub(crate) struct StatArgs {
     /// The queue to count
     queue: Option<QueueName>,
@@ -66,6 +93,18 @@ pub(crate) struct StatArgs {
     /// Look so many times, and end
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     times: Option<u64>,
+
+    /// Write metrics for Prometheus
+    #[arg(long, conflicts_with_all = ["json", "shape", "watch"])]
+    prometheus: bool,
+
+    /// Write the metrics to this file, which is replaced in one step
+    #[arg(long, value_name = "FILE", requires = "prometheus", value_hint = clap::ValueHint::FilePath)]
+    output: Option<PathBuf>,
+
+    /// Add a label to every metric: to tell two spools of one machine apart
+    #[arg(long = "label", value_name = "NAME=VALUE", requires = "prometheus")]
+    labels: Vec<Label>,
 }
 
 /// Reads how long to wait from one look to the next.
@@ -117,11 +156,19 @@ impl Looks {
 
 impl VerbArgs for StatArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
+        prometheus::check(&self.labels)?;
         let store = context.store()?;
         if let Some(every) = self.watch {
             return watch::run(&store, &self, every);
         }
         let looks = Looks::take(&store, self.queue.as_ref())?;
+        if self.prometheus {
+            let text = prometheus::metrics(&looks, &prometheus::dead_letters(&store, &looks), &self.labels);
+            let mut output = Output::to(self.output.as_deref())?;
+            output.write_all(text.as_bytes()).map_err(|error| output.failed(error))?;
+            output.finish(false)?;
+            return Ok(looks.outcome());
+        }
         let text = if self.json { json::lines(&looks, None) } else { words::shown(&self, &looks, None)? };
         Stdout.write_all(text.as_bytes()).map_err(StdoutError)?;
         Ok(looks.outcome())

@@ -36,6 +36,7 @@ mod redrive;
 mod release;
 mod set;
 mod stat;
+mod stat_prometheus;
 mod stat_watch;
 mod status;
 mod support;

@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use crate::support::Spool;
 
 /// A message as an export has it, which was put in 2020.
-const OF_2020: &str = r#"{"id":"01700000-0000-7000-8000-000000000001","queue":"q","put_at":"2020-02-01T09:06:04.928Z","deliveries":3,"state":"ready","body":"old"}"#;
+pub(crate) const OF_2020: &str = r#"{"id":"01700000-0000-7000-8000-000000000001","queue":"q","put_at":"2020-02-01T09:06:04.928Z","deliveries":3,"state":"ready","body":"old"}"#;
 
 /// One message in each state, and one in hand.
 fn mixed() -> Spool {

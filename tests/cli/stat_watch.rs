@@ -191,7 +191,13 @@ fn nobody_who_listens_is_no_trouble() {
 #[test]
 fn what_makes_no_sense_is_refused() {
     let spool = Spool::new();
-    for args in [&["--times", "3"][..], &["--watch=0s"], &["--watch=soon"], &["--watch", "--times", "0"]] {
+    for args in [
+        &["--times", "3"][..],
+        &["--watch=0s"],
+        &["--watch=soon"],
+        &["--watch", "--times", "0"],
+        &["--watch", "--prometheus"],
+    ] {
         spool.mq(&[&["stat"][..], args].concat()).status(2).silent();
     }
 }
