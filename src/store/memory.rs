@@ -4,9 +4,10 @@
 //! [`lifecycle::next`] says, and nothing else changes a state or a delivery count. The spool is compared
 //! against it step by step, so it has no speed, no durability and no cleverness to be wrong about.
 //!
-//! Invariants: a message is one entry of one queue; its [`MessageName`] names one delivery, so a receipt
-//! works exactly as long as an entry of that name exists (I5). One mutex guards everything, so every method
-//! is atomic; of what callers bring along only a change of a policy runs while it is held.
+//! Invariants: a message is one entry of one queue; its [`MessageName`](crate::domain::MessageName) names one
+//! delivery, so a receipt works exactly as long as an entry of that name exists (I5). One mutex guards
+//! everything, so every method is atomic; of what callers bring along only a change of a policy runs while it is
+//! held.
 
 use std::io::{self, Read};
 use std::ops::ControlFlow;

@@ -44,6 +44,7 @@ fn a_handler_and_an_envelope_know_the_group() {
     .ok();
     assert_eq!(spool.mq(&["list", "q", "--state", "waiting", "--json"]).ok().jsons()[0]["group"], "g");
     assert_eq!(spool.mq(&["list", "q", "--group", "g", "--json"]).ok().jsons().len(), 2);
+    assert_eq!((spool.count("q", "ready"), spool.count("q", "waiting")), (1, 1));
 }
 
 #[test]
