@@ -96,7 +96,7 @@ fn the_table_says_why_and_whence() {
     assert_eq!(spool.mq(&["list", "graves", "--older", "1h"]).ok().lines().len(), 1);
     assert_eq!(spool.mq(&["list", "graves", "--state", "ready", "--deliveries", "1", "--json"]).ok().jsons().len(), 3);
     spool.mq(&["list", "--older", "1h"]).fails(2).says("QUEUE");
-    spool.mq(&["list", "graves", "--state", "dead"]).status(2).says("ready, delayed, claimed or held");
+    spool.mq(&["list", "graves", "--state", "dead"]).status(2).says("ready, delayed, claimed, held or waiting");
     spool.mq(&["list", "graves", "--attr", "1=x"]).status(2).says("attribute");
 }
 

@@ -73,7 +73,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             other => Arc::new(other.at("open", &entry.path)?),
         };
         let status = file.status().at("read", &entry.path)?;
-        if !self.has_message(entry.name.id, &file, status)? || self.is_dead_writers(entry, &file, status)? {
+        if !self.has_message(entry.name.id, &file, None)? || self.is_dead_writers(entry, &file, status)? {
             return Ok(false);
         }
         if !is_leaving {
@@ -107,8 +107,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(false);
         }
         // (After a power cut it may have its place as well.)
-        let links = Status { links: status.links - 1, ..status };
-        let is_nothing_else = !self.has_message(entry.name.id, message, links)?;
+        let is_nothing_else = !self.has_message(entry.name.id, message, Some(&path))?;
         if is_nothing_else {
             self.forget(&entry.path, true)?;
         }

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::entries::{Entry, is_same};
-use super::fs::{Access, FileHandle, Fs, Names, Status};
+use super::fs::{Access, FileHandle, Fs, Names};
 use super::layout::{EntryName, EntryOf};
 use super::record::{Opened, ReadError};
 use super::sweep::Swept;
@@ -55,10 +55,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let status = file.status().at("read", path)?;
         if !self.is_kept_window(path, status) {
             // What could not be settled is in `tmp/` still, and may never be a message.
-            let temporary = self.fs().status(&self.layout.temporary(entry.id));
-            let is_temporary = temporary.is_ok_and(|temporary| is_same(temporary, status));
-            let links = Status { links: status.links - u64::from(is_temporary), ..status };
-            if !self.has_message(entry.id, &file, links)? {
+            if !self.has_message(entry.id, &file, Some(&self.layout.temporary(entry.id)))? {
                 // Since it was opened its message may have been deleted, and its window kept in a file of its own: that
                 // is done once, so this looks again once.
                 return match self.fs().status(path) {
