@@ -7,155 +7,27 @@ use std::fmt;
 use std::io::{self, Read, Seek};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::lifecycle::{self, Facts, Refusal, State};
+use crate::domain::lifecycle::{self, Facts, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
     Attributes, Group, MediaType, MessageId, NewMessage, Origin, Policy, Priority, QueueName, Receipt, Unique,
     UniqueKey, UnixMillis, UnixSeconds, Visibility,
 };
 
+mod error;
 mod filter;
 pub mod memory;
 pub mod spool;
 mod stat;
 
 pub use crate::domain::Failure;
+pub(crate) use error::{At, chain};
+pub use error::{Error, Result};
 pub use filter::{AttributeFilter, Filter, StateName};
 pub use stat::{AGE_LIMITS_S, Ages, DELIVERY_LIMITS, InState, Numbers, Stat};
-
-/// What went wrong, with the queue or path and what was tried.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The queue, or the whole spool, is not there.
-    #[error("there is no queue '{queue}' in {place}")]
-    NoSuchQueue {
-        /// The queue that was asked for.
-        queue: QueueName,
-        /// Where it was looked for.
-        place: String,
-    },
-    /// A name that a file of the spool itself has.
-    #[error("no queue can be called '{0}': a file of the spool has that name")]
-    ReservedName(QueueName),
-    /// A queue of that name exists already.
-    #[error("the queue '{0}' exists already")]
-    QueueExists(QueueName),
-    /// The queue cannot be dropped as it is.
-    #[error("the queue '{queue}' still holds {messages} message(s) or other files")]
-    QueueNotEmpty {
-        /// The queue.
-        queue: QueueName,
-        /// How many messages it holds, in whatever state, strays included.
-        messages: u64,
-    },
-    /// Receivers of this queue are held off.
-    #[error("the queue '{0}' is paused")]
-    Paused(QueueName),
-    /// No message of that id, in any state.
-    #[error("there is no message {id} in the queue '{queue}'")]
-    NoSuchMessage {
-        /// The queue that was searched.
-        queue: QueueName,
-        /// The id that was asked for.
-        id: MessageId,
-    },
-    /// The receipt's delivery is over: the message was deleted, or delivered again, or is dead.
-    #[error("stale receipt: message {id} of the queue '{queue}' was deleted or delivered again since")]
-    StaleReceipt {
-        /// The receipt's queue.
-        queue: QueueName,
-        /// The receipt's message.
-        id: MessageId,
-    },
-    /// The message's state does not allow what was asked.
-    #[error("{refusal}")]
-    Refused {
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The policy does not make sense for its queue.
-    #[error(transparent)]
-    Policy(#[from] PolicyError),
-    /// A policy file that cannot be read as one.
-    #[error("the policy file {path} is wrong: {reason}")]
-    PolicyFile {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and in which line.
-        reason: String,
-    },
-    /// A key cannot be unique for longer than the queue keeps its messages.
-    #[error(
-        "a key cannot be unique for {} in '{queue}': its retention keeps a message for {} at most",
-        crate::domain::units::format_duration(*window),
-        crate::domain::units::format_duration(*retention)
-    )]
-    UniqueForTooLong {
-        /// The queue.
-        queue: QueueName,
-        /// What was asked for.
-        window: Duration,
-        /// The queue's retention.
-        retention: Duration,
-    },
-    /// The message's own facts are too large for a header.
-    #[error("the message's attributes and names take {len_bytes} bytes; a header may have {most_bytes}")]
-    HeaderTooLong {
-        /// How long the header would be.
-        len_bytes: usize,
-        /// How long it may be.
-        most_bytes: usize,
-    },
-    /// A directory that holds other things than a spool.
-    #[error("{path} is not a spool: it is not empty and has no '{missing}' file")]
-    NotASpool {
-        /// The directory.
-        path: PathBuf,
-        /// The file that every spool has.
-        missing: &'static str,
-    },
-    /// A spool of a version that this program does not know.
-    #[error("{path} says '{found}'; this mq reads '{known}'")]
-    UnknownFormat {
-        /// The file that says so.
-        path: PathBuf,
-        /// What it says.
-        found: String,
-        /// What it would have to say.
-        known: &'static str,
-    },
-    /// The sender's bytes could not be read.
-    #[error("cannot read the body")]
-    Body(#[source] io::Error),
-    /// A call to the system failed.
-    #[error("cannot {action} {path}")]
-    Io {
-        /// What was tried, as a verb.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// The result of asking an engine.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Gives an I/O error the path and the operation that it lacks.
-pub(crate) trait At<T> {
-    /// `action` completes the sentence "cannot … PATH".
-    fn at(self, action: &'static str, path: &Path) -> Result<T>;
-}
-
-impl<T> At<T> for io::Result<T> {
-    fn at(self, action: &'static str, path: &Path) -> Result<T> {
-        self.map_err(|source| Error::Io { action, path: path.to_owned(), source })
-    }
-}
 
 /// A message as it was put: all that never changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -554,20 +426,4 @@ pub struct Peeked {
     pub listed: Listed,
     /// Its body, checked.
     pub body: Body,
-}
-
-/// An error and its causes in one sentence: what was tried, then why it failed, then why that.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let why = error.to_string();
-        // A cause that only repeats its effect says nothing new.
-        if !text.ends_with(&why) {
-            text.push_str(": ");
-            text.push_str(&why);
-        }
-        cause = error.source();
-    }
-    text
 }
