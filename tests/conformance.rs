@@ -7,6 +7,7 @@
 mod conformance {
     mod batches;
     mod bench;
+    mod caps;
     mod claims;
     mod dead_letters;
     mod filters;

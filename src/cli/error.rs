@@ -52,6 +52,13 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::QueueNotEmpty { queue, .. } => {
             format!("`mq stat {queue}` shows what it holds; --force removes it all")
         }
+        Error::Full { .. } => "take messages out, or let the put wait for room with --wait".to_owned(),
+        Error::TooLarge { queue, .. } => {
+            format!("`mq set {queue} max-bytes=SIZE` makes the queue larger")
+        }
+        Error::NoReserve { key, .. } => {
+            format!("free some space, or take messages out; `mq set QUEUE {key}=...` says how much stays free")
+        }
         Error::Paused(queue) => format!("`mq resume {queue}` lets its receivers go on"),
         Error::NoSuchMessage { queue, .. } => format!("`mq list {queue}` shows the messages there are"),
         Error::StaleReceipt { .. } => {

@@ -28,7 +28,7 @@ pub(super) const INTERNAL: u8 = 70;
 pub(super) const CANNOT_CREATE: u8 = 73;
 /// The system failed a read, a write or a sync.
 pub(super) const IO: u8 = 74;
-/// Try again later: the disk is full, the queue is paused.
+/// Try again later: the queue or the disk is full, the queue is paused.
 pub(super) const TRY_LATER: u8 = 75;
 /// Not allowed.
 pub(super) const PERMISSION: u8 = 77;
@@ -40,12 +40,12 @@ pub(super) const TABLE: [(u8, &str); 11] = [
     (DONE, "Done"),
     (NOTHING, "Nothing there: the queue is empty, the wait timed out, or nothing matched; of fsck: something is wrong"),
     (USAGE, "Usage: the command line makes no sense, or asks for what is not allowed"),
-    (DATA, "Data cannot be decoded, converted or framed; the message stays queued"),
+    (DATA, "Data cannot be decoded, converted or framed, the message stays queued; or it is too large for the queue"),
     (NOT_FOUND, "No such queue or message, or a stale receipt"),
     (INTERNAL, "Internal error: a bug in mq"),
     (CANNOT_CREATE, "Cannot create: the queue exists already, or a directory or file cannot be made"),
     (IO, "I/O error: a read, a write or a sync failed, or a pipe was closed"),
-    (TRY_LATER, "Try again later: the disk is full or the queue is paused"),
+    (TRY_LATER, "Try again later: the queue is full or paused, or the disk is full but for its reserve"),
     (PERMISSION, "Permission denied"),
     (CONFIG, "A bad policy or configuration, or a directory that is not a spool"),
 ];
@@ -99,7 +99,8 @@ fn of_store(error: &store::Error) -> Option<u8> {
         Error::NoSuchQueue { .. } | Error::NoSuchMessage { .. } | Error::StaleReceipt { .. } => Some(NOT_FOUND),
         Error::QueueExists(_) => Some(CANNOT_CREATE),
         Error::NotASpool { .. } | Error::UnknownFormat { .. } | Error::PolicyFile { .. } => Some(CONFIG),
-        Error::Paused(_) => Some(TRY_LATER),
+        Error::Paused(_) | Error::Full { .. } | Error::NoReserve { .. } => Some(TRY_LATER),
+        Error::TooLarge { .. } => Some(DATA),
         Error::ReservedName(_)
         | Error::QueueNotEmpty { .. }
         | Error::Refused { .. }

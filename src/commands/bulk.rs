@@ -72,6 +72,10 @@ impl BulkArgs {
             let mut progress = Progress::new(done);
             let acted = act(&filter, &mut progress);
             progress.finish();
+            if acted.is_err() && progress.count > 0 {
+                let plural = if progress.count == 1 { "" } else { "s" };
+                note(format_args!("{done} {} message{plural} {whence} before this:", progress.count));
+            }
             acted?
         };
         if self.json {
@@ -97,9 +101,9 @@ pub(super) fn count_meant(store: &dyn Store, queue: &QueueName, which: &Filter) 
 /// How many of them nobody has claimed.
 pub(super) fn count_unclaimed(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<u64> {
     if which.is_all() {
-        return store.stat(queue).map(|stat| stat.ready + stat.delayed);
+        return store.stat(queue).map(|stat| stat.messages() - stat.claimed - stat.held);
     }
-    count(store, queue, which, |listed| matches!(listed.state, State::Ready | State::Delayed { .. }))
+    count(store, queue, which, |listed| !matches!(listed.state, State::Claimed { .. } | State::Held))
 }
 
 fn count(store: &dyn Store, queue: &QueueName, which: &Filter, counts: impl Fn(&Listed) -> bool) -> store::Result<u64> {

@@ -18,6 +18,14 @@ use crate::store::{Error, Store as _};
 ///   delay=DUR             new messages are not deliverable before this [0s]
 ///   retention=DUR         messages older than this are never delivered [none]
 ///   durability=full|none  whether a printed id survives power loss [full]
+///   max-messages=N        a put that would make it more fails with status 75,
+///                         or waits (put --wait) [none]
+///   max-bytes=SIZE        the same for the size of all messages, such as
+///                         64MiB; headers count [none]
+///   reserve=SIZE          puts leave so much of the disk free; none, default
+///                         [a hundredth of it, 64MiB at most]
+///   reserve-inodes=N      and room for so many files [a hundredth, 1024 at
+///                         most]
 ///
 /// `mq put` makes a missing queue with the defaults. `mq set` changes the settings of one that exists.
 #[derive(Debug, Args)]
@@ -27,6 +35,7 @@ use crate::store::{Error, Store as _};
 Examples:
   mq create jobs visibility=5m max-deliveries=3
   mq create scratch durability=none
+  mq create inbox max-messages=10000 max-bytes=1GiB
   mq create --mode 2770 shared              for everybody of the directory's group"
 )]
 pub(crate) struct CreateArgs {

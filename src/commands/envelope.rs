@@ -287,6 +287,7 @@ pub(crate) fn read(line: &[u8], number: u64, defaults: &NewMessage) -> Result<(N
         reply_to: incoming.reply_to.or_else(|| defaults.reply_to.clone()),
         group: incoming.group.or_else(|| defaults.group.clone()),
         durability: defaults.durability,
+        wait: defaults.wait,
         origin: None,
     };
     Ok((new, body))

@@ -30,6 +30,7 @@ Examples:
   find / -xdev -print0 | mq put paths --null        one message per path
   tail -f app.log | mq put log --lines              each line as it comes
   mq put jobs --unique nightly -m 'report'          only if none of that key is queued or claimed
+  produce | mq put jobs --lines --wait 1h           wait while the queue is full (max-messages, max-bytes)
   mq put jobs --group ann -m 'resize cat.png'       after all that was put before in the group")]
 pub(crate) struct PutArgs {
     /// The queue to put to
@@ -103,6 +104,10 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "full|none")]
     durability: Option<Durability>,
 
+    /// Wait up to DUR for room where the queue, or the disk, is full, instead of failing with status 75
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    wait: Option<Duration>,
+
     /// Fail if the queue does not exist, instead of making it
     #[arg(long)]
     no_create: bool,
@@ -136,6 +141,7 @@ impl PutArgs {
             reply_to: self.reply_to.clone(),
             group: self.group.clone(),
             durability: self.durability,
+            wait: self.wait.unwrap_or_default(),
             origin: None,
         })
     }

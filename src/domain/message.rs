@@ -316,6 +316,8 @@ pub struct NewMessage {
     pub group: Option<Group>,
     /// Overrides the queue's policy for this put.
     pub durability: Option<Durability>,
+    /// How long the put waits for room where the queue or the disk has none.
+    pub wait: Duration,
     /// What it was before it was taken out of another queue; then `delay` and `ttl` say nothing.
     pub origin: Option<Box<Origin>>,
 }

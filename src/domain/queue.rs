@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Invalid;
-use super::units::{format_duration, parse_duration};
+use super::units::{format_duration, format_size, parse_duration, parse_size};
 
 /// 1 to 80 of `A-Z a-z 0-9 . _ -`, not starting with `.` or `-`: safe as a file name and as a shell word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -119,6 +119,40 @@ pub struct Policy {
     /// Whether receivers are held off.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// A put that would make it more messages is refused, or waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_messages: Option<u64>,
+    /// A put that would make it more bytes, headers included, is refused, or waits.
+    #[serde(with = "optional_size_text", skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    /// A put that would leave less free on the disk, in bytes, is refused, or waits; [`Reserve`] when it is not said.
+    #[serde(with = "optional_size_text", skip_serializing_if = "Option::is_none")]
+    pub reserve: Option<u64>,
+    /// The same for the number of files that the disk has room for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_inodes: Option<u64>,
+}
+
+/// What puts leave free on a disk when the policy does not say: enough to log in, look, and delete something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reserve {
+    /// In bytes.
+    pub bytes: u64,
+    /// In files.
+    pub inodes: u64,
+}
+
+impl Reserve {
+    /// The most bytes that are left free without a word about it.
+    pub const MOST_BYTES: u64 = 64 << 20;
+    /// The most files.
+    pub const MOST_INODES: u64 = 1024;
+
+    /// Of a disk of so many bytes and inodes: a hundredth, and no more than is of use. (A file system that makes inodes as it
+    /// needs them says that it has none.)
+    pub fn of_disk(bytes: u64, inodes: u64) -> Self {
+        Self { bytes: (bytes / 100).min(Self::MOST_BYTES), inodes: (inodes / 100).min(Self::MOST_INODES) }
+    }
 }
 
 impl Default for Policy {
@@ -131,6 +165,10 @@ impl Default for Policy {
             retention: None,
             durability: Durability::Full,
             paused: false,
+            max_messages: None,
+            max_bytes: None,
+            reserve: None,
+            reserve_inodes: None,
         }
     }
 }
@@ -156,8 +194,18 @@ pub enum PolicyError {
 
 impl Policy {
     /// What [`Policy::apply`] can set.
-    pub const KEYS: [&'static str; 6] =
-        ["visibility", "max-deliveries", "dead-letter", "delay", "retention", "durability"];
+    pub const KEYS: [&'static str; 10] = [
+        "visibility",
+        "max-deliveries",
+        "dead-letter",
+        "delay",
+        "retention",
+        "durability",
+        "max-messages",
+        "max-bytes",
+        "reserve",
+        "reserve-inodes",
+    ];
 
     /// Applies one setting written as `KEY=VALUE`; `none` takes an optional one away.
     pub fn apply(&mut self, setting: &str) -> Result<(), PolicyError> {
@@ -173,6 +221,10 @@ impl Policy {
             "retention" => self.retention = optional(value, parse_duration).map_err(bad)?,
             "max-deliveries" => self.max_deliveries = optional(value, parse_max_deliveries).map_err(bad)?,
             "dead-letter" => self.dead_letter = optional(value, str::parse).map_err(bad)?,
+            "max-messages" => self.max_messages = optional(value, parse_max_messages).map_err(bad)?,
+            "max-bytes" => self.max_bytes = optional(value, parse_size).map_err(bad)?,
+            "reserve" => self.reserve = reserve(value, parse_size).map_err(bad)?,
+            "reserve-inodes" => self.reserve_inodes = reserve(value, parse_inodes).map_err(bad)?,
             _ => self.durability = value.parse().map_err(bad)?,
         }
         Ok(())
@@ -191,7 +243,25 @@ impl Policy {
         if self.max_deliveries.is_some() {
             self.dead_letter_queue(name).map_err(bad)?;
         }
+        for (key, cap, expected) in
+            [("max-messages", self.max_messages, MAX_MESSAGES), ("max-bytes", self.max_bytes, MAX_BYTES)]
+        {
+            if cap == Some(0) {
+                return Err(PolicyError::BadValue { key, source: Invalid::new("0", expected) });
+            }
+        }
         Ok(())
+    }
+
+    /// Whether what the queue holds has to be counted.
+    pub fn is_capped(&self) -> bool {
+        self.max_messages.is_some() || self.max_bytes.is_some()
+    }
+
+    /// What puts leave free on a disk of so many bytes and inodes.
+    pub fn reserve_of_disk(&self, bytes: u64, inodes: u64) -> Reserve {
+        let default = Reserve::of_disk(bytes, inodes);
+        Reserve { bytes: self.reserve.unwrap_or(default.bytes), inodes: self.reserve_inodes.unwrap_or(default.inodes) }
     }
 
     /// Where the dead letters of the queue `name` go.
@@ -204,6 +274,29 @@ const MAX_DELIVERIES: &str = "a number of deliveries from 1 up, or none";
 
 fn parse_max_deliveries(value: &str) -> Result<u32, Invalid> {
     value.parse().ok().filter(|n| *n > 0).ok_or_else(|| Invalid::new(value, MAX_DELIVERIES))
+}
+
+const MAX_MESSAGES: &str = "a number of messages from 1 up, or none";
+const MAX_BYTES: &str = "a size from 1B up, or none: to hold receivers off there is pause, and to put nothing, drop";
+
+fn parse_max_messages(value: &str) -> Result<u64, Invalid> {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    value.parse().ok().filter(|n| is_number && *n > 0).ok_or_else(|| Invalid::new(value, MAX_MESSAGES))
+}
+
+fn parse_inodes(value: &str) -> Result<u64, Invalid> {
+    let is_number = value.bytes().all(|byte| byte.is_ascii_digit());
+    let invalid = || Invalid::new(value, "a number of files to leave room for, or none, or default");
+    value.parse().ok().filter(|_| is_number).ok_or_else(invalid)
+}
+
+/// Of a reserve there is a default, which is not none.
+fn reserve(value: &str, parse: impl Fn(&str) -> Result<u64, Invalid>) -> Result<Option<u64>, Invalid> {
+    match value {
+        "default" => Ok(None),
+        "none" => Ok(Some(0)),
+        value => parse(value).map(Some),
+    }
 }
 
 fn optional<T>(value: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Invalid> {
@@ -253,6 +346,36 @@ mod optional_duration_text {
     }
 }
 
+mod optional_size_text {
+    use super::{Deserializer, Serializer, fmt, format_size, parse_size};
+
+    struct Visitor;
+
+    impl serde::de::Visitor<'_> for Visitor {
+        type Value = u64;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a size in quotes, such as \"64MiB\"")
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
+            parse_size(text).map_err(E::custom)
+        }
+    }
+
+    #[allow(clippy::ref_option)] // serde's `with` hands over a reference to the field.
+    pub(super) fn serialize<S: Serializer>(size: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
+        match size {
+            Some(bytes) => to.serialize_str(&format_size(*bytes)),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+        from.deserialize_str(Visitor).map(Some)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,16 +393,23 @@ mod tests {
     #[test]
     fn settings_apply_and_survive_their_file() {
         let mut policy = Policy::default();
-        for setting in
-            ["visibility=5m", "max-deliveries=3", "dead-letter=graves", "delay=1s", "retention=14d", "durability=none"]
-        {
+        let settings =
+            ["visibility=5m", "max-deliveries=3", "dead-letter=graves", "delay=1s", "retention=14d", "durability=none"];
+        let caps = ["max-messages=10", "max-bytes=64KiB", "reserve=none", "reserve-inodes=5"];
+        for setting in settings.into_iter().chain(caps) {
             policy.apply(setting).unwrap();
         }
+        assert_eq!((policy.max_bytes, policy.reserve, policy.reserve_inodes), (Some(65536), Some(0), Some(5)));
         let text = serde_json::to_string(&policy).unwrap();
         assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);
-        policy.apply("max-deliveries=none").unwrap();
+        for setting in ["max-deliveries=none", "reserve=default", "max-bytes=none"] {
+            policy.apply(setting).unwrap();
+        }
+        assert_eq!((policy.reserve, policy.max_bytes), (None, None));
         assert_eq!(policy.max_deliveries, None);
         for wrong in ["visibility", "visibility=", "visibility=5", "max-deliveries=0", "colour=red", "durability=some"]
+            .into_iter()
+            .chain(["max-messages=0", "max-messages=+1", "max-bytes=10", "reserve=-1B", "reserve-inodes=few"])
         {
             assert!(policy.apply(wrong).is_err(), "{wrong} was taken");
         }
@@ -294,5 +424,12 @@ mod tests {
         let nameless = Policy { max_deliveries: Some(1), ..Policy::default() };
         assert!(nameless.check_for(&long).is_err());
         assert!(nameless.check_for(&name).is_ok());
+        for nothing in
+            [Policy { max_messages: Some(0), ..Policy::default() }, Policy { max_bytes: Some(0), ..Policy::default() }]
+        {
+            assert!(nothing.check_for(&name).is_err());
+        }
+        assert_eq!(Reserve::of_disk(100 << 20, 1000), Reserve { bytes: 1 << 20, inodes: 10 });
+        assert_eq!(Reserve::of_disk(1 << 40, 0), Reserve { bytes: Reserve::MOST_BYTES, inodes: 0 });
     }
 }

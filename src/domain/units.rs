@@ -102,6 +102,30 @@ pub fn format_duration(duration: Duration) -> String {
     UNITS.iter().find(fits).map_or_else(|| "0s".to_owned(), |(unit, unit_ms)| format!("{}{unit}", ms / unit_ms))
 }
 
+/// The units of sizes, in bytes, the largest first.
+const SIZES: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+
+/// Reads a size in bytes: a whole number and one unit (`512B`, `64KiB`, `10MiB`, `1GiB`, `2TiB`).
+///
+/// A number alone is refused, and so is `MB`: whether it is a million bytes is what nobody agrees on.
+pub fn parse_size(text: &str) -> Result<u64, Invalid> {
+    let invalid = || Invalid::new(text, "a size: a number with a unit, such as 512B, 64KiB, 10MiB or 1GiB");
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let (_, unit_bytes) = SIZES.iter().find(|(name, _)| *name == unit).ok_or_else(invalid)?;
+    let number: u64 = number.parse().map_err(|_| invalid())?;
+    number.checked_mul(*unit_bytes).ok_or_else(|| Invalid::new(text, "a size that any disk has"))
+}
+
+/// Writes a size so that [`parse_size`] reads it back: in the largest unit that does so exactly.
+pub fn format_size(bytes: u64) -> String {
+    let fits = |(_, unit_bytes): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*unit_bytes);
+    SIZES
+        .iter()
+        .find(fits)
+        .map_or_else(|| "0B".to_owned(), |(unit, unit_bytes)| format!("{}{unit}", bytes / unit_bytes))
+}
+
 /// Reads a rate (`10`, `10/s`, `100/m`, `5/h`; a number alone is per second) as the time from one to the next.
 pub fn parse_rate(text: &str) -> Result<Duration, Invalid> {
     let invalid = || Invalid::new(text, "a rate: a number from 1 up, alone or as in 10/s, 100/m or 5/h");
@@ -164,6 +188,17 @@ mod tests {
         }
         for text in ["", "0", "-1", "+1", "1.5", "1/d", "/s", "1/", "10 /s", "fast", "5000000000"] {
             assert!(parse_rate(text).is_err(), "{text} was taken for a rate");
+        }
+    }
+
+    #[test]
+    fn sizes_round_trip_and_nonsense_is_refused() {
+        for text in ["0B", "1B", "1000B", "64KiB", "1MiB", "3GiB", "2TiB"] {
+            assert_eq!(format_size(parse_size(text).unwrap()), text);
+        }
+        assert_eq!(format_size(parse_size("1024KiB").unwrap()), "1MiB");
+        for text in ["", "5", "5K", "5MB", "5 MiB", "-1B", "+1B", "1.5GiB", "MiB", "5mib", "99999999999TiB", "1B "] {
+            assert!(parse_size(text).is_err(), "{text} was taken for a size");
         }
     }
 

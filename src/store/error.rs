@@ -85,6 +85,42 @@ pub enum Error {
         /// The queue's retention.
         retention: Duration,
     },
+    /// The queue holds as much as its policy allows.
+    #[error("the queue '{queue}' is full: it holds {held}, and its {cap} is {limit}")]
+    Full {
+        /// The queue.
+        queue: QueueName,
+        /// What it holds, in words.
+        held: String,
+        /// Which setting of the policy.
+        cap: &'static str,
+        /// What that is, as it is set.
+        limit: String,
+    },
+    /// No emptying of the queue would make room for that much.
+    #[error(
+        "the queue '{queue}' never has room for this: it takes {len_bytes} bytes or more, and max-bytes is {limit}"
+    )]
+    TooLarge {
+        /// The queue.
+        queue: QueueName,
+        /// How long the message is, as far as it was read, its header included.
+        len_bytes: u64,
+        /// The queue's cap, as it is set.
+        limit: String,
+    },
+    /// The disk is so full that only what makes room may go on.
+    #[error("the disk of {path} has {free} left, and puts leave {reserve} free ({key})")]
+    NoReserve {
+        /// A directory on the disk.
+        path: PathBuf,
+        /// What is free, in words.
+        free: String,
+        /// What the policy says, or what holds without a word from it.
+        reserve: String,
+        /// The setting of the policy.
+        key: &'static str,
+    },
     /// The message's own facts are too large for a header.
     #[error("the message's attributes and names take {len_bytes} bytes; a header may have {most_bytes}")]
     HeaderTooLong {

@@ -13,7 +13,7 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     AfterEach, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Numbers, Peeked, Result, Stat,
@@ -87,6 +87,25 @@ impl<C: Clock> MemoryStore<C> {
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Does what needs room, at the latest when `wait` is over.
+    fn until_room<T>(
+        &self,
+        wait: Duration,
+        mut attempt: impl FnMut(&mut Contents) -> Result<T>,
+    ) -> Result<(MutexGuard<'_, Contents>, T)> {
+        let (mut contents, began) = (self.contents(), Instant::now());
+        loop {
+            let left = wait.saturating_sub(began.elapsed());
+            match attempt(&mut contents) {
+                Err(Error::Full { .. }) if !left.is_zero() => {
+                    let rung = self.rung.wait_timeout(contents, left.min(LONGEST_SLEEP));
+                    contents = rung.unwrap_or_else(PoisonError::into_inner).0;
+                }
+                done => return done.map(|done| (contents, done)),
+            }
+        }
+    }
+
     fn ring(&self, mut contents: MutexGuard<'_, Contents>) {
         contents.rings += 1;
         self.rung.notify_all();
@@ -140,8 +159,8 @@ impl<C: Clock> Store for MemoryStore<C> {
         self.contents().queue(queue)?;
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).map_err(Error::Body)?;
-        let mut contents = self.contents();
-        let id = contents.put(queue, new, bytes, self.clock.now())?;
+        let (contents, id) =
+            self.until_room(new.wait, |contents| contents.put(queue, new, bytes.clone(), self.clock.now()))?;
         self.ring(contents);
         Ok(id)
     }
@@ -161,29 +180,22 @@ impl<C: Clock> Store for MemoryStore<C> {
         }
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).map_err(Error::Body)?;
-        let (mut contents, now) = (self.contents(), self.clock.now());
-        let here = contents.queue(queue)?;
-        if let Some((id, until)) = here.keys.get(&unique.key) {
-            let is_claimed = |e: &Entry| matches!(e.state, State::Claimed { .. } | State::Held);
-            let is_expired =
-                |e: &Entry| !is_claimed(e) && lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);
-            let is_in_force = match until {
-                Some(until) => !until.is_due(now),
-                None => here.entries.values().any(|entry| entry.message.id == *id && !is_expired(entry)),
-            };
-            if is_in_force {
-                return Ok(UniquePut::Present(*id));
+        let (contents, put) = self.until_room(new.wait, |contents| {
+            let now = self.clock.now();
+            if let Some(id) = contents.queue(queue)?.in_force(&unique.key, now) {
+                return Ok(UniquePut::Present(id));
             }
-        }
-        let id = contents.put(queue, new, bytes, now)?;
-        let until = unique.window.map(|window| now.plus(window).ceil_seconds());
-        let here = contents.queue(queue)?;
-        here.keys.insert(unique.key.clone(), (id, until));
-        if let Some(entry) = here.entries.values_mut().find(|entry| entry.message.id == id) {
-            (entry.message.unique, entry.message.unique_until) = (Some(unique.key.clone()), until);
-        }
+            let id = contents.put(queue, new, bytes.clone(), now)?;
+            let until = unique.window.map(|window| now.plus(window).ceil_seconds());
+            let here = contents.queue(queue)?;
+            here.keys.insert(unique.key.clone(), (id, until));
+            if let Some(entry) = here.entries.values_mut().find(|entry| entry.message.id == id) {
+                (entry.message.unique, entry.message.unique_until) = (Some(unique.key.clone()), until);
+            }
+            Ok(UniquePut::New(id))
+        })?;
         self.ring(contents);
-        Ok(UniquePut::New(id))
+        Ok(put)
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
@@ -191,16 +203,28 @@ impl<C: Clock> Store for MemoryStore<C> {
         if let Err(error) = contents.queue(queue) {
             return BatchOutcome { ids: Vec::new(), error: Some(error) };
         }
-        let now = self.clock.now();
-        let ids: Vec<MessageId> =
-            batch.iter().map_while(|(new, body)| contents.put(queue, new, body.clone(), now).ok()).collect();
+        let mut outcome = BatchOutcome::default();
+        let wait = batch.iter().map(|(new, _)| new.wait).max().unwrap_or_default();
+        let (now, began) = (self.clock.now(), Instant::now());
+        drop(contents);
+        for (new, body) in batch {
+            let wait = wait.saturating_sub(began.elapsed());
+            match self.until_room(wait, |contents| contents.put(queue, new, body.clone(), now)) {
+                Ok((_, id)) => outcome.ids.push(id),
+                Err(error) => {
+                    outcome.error = Some(error);
+                    break;
+                }
+            }
+        }
+        let mut contents = self.contents();
         // They have their turns when the batch is put, those that are not too old by then.
         if let Ok(here) = contents.queue(queue) {
-            here.line_up(&ids);
+            here.line_up(&outcome.ids);
         }
         let _ = contents.give_turns(queue, now);
         self.ring(contents);
-        BatchOutcome { ids, error: None }
+        outcome
     }
 
     fn claim(&self, queue: &QueueName, request: &ClaimRequest) -> Result<Claims> {
@@ -237,6 +261,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         for receipt in receipts {
             let _ = contents.give_turns(&receipt.queue, now);
         }
+        self.ring(contents);
         results
     }
 
@@ -344,6 +369,7 @@ impl<C: Clock> Store for MemoryStore<C> {
             }
         }
         contents.give_turns(queue, now)?;
+        self.ring(contents);
         Ok(deleted)
     }
 
@@ -358,7 +384,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         let mut contents = self.contents();
         contents.queue(to)?;
         let order = if from == to { Vec::new() } else { contents.sweep(from, now)?.in_order() };
-        let mut moved = 0;
+        let (mut moved, mut full) = (0, None);
         // A queue moved to itself stays as it is.
         for seq in order {
             let here = contents.queue(from)?;
@@ -367,6 +393,12 @@ impl<C: Clock> Store for MemoryStore<C> {
                 && which.matches(&entry.listed(), now)
                 && let Some(entry) = here.entries.remove(&seq)
             {
+                if let Err(error) = contents.queue(to)?.admit(to, entry.body.len()) {
+                    contents.queue(from)?.entries.insert(seq, entry);
+                    full = Some(error);
+                    break;
+                }
+                let here = contents.queue(from)?;
                 here.leave_key(entry.message.id);
                 let group = entry.message.group.as_ref().map(Group::hash);
                 let state = group.map_or(entry.state, |group| State::Waiting { group });
@@ -380,6 +412,6 @@ impl<C: Clock> Store for MemoryStore<C> {
         }
         contents.give_turns(from, now)?;
         self.ring(contents);
-        Ok(moved)
+        full.map_or(Ok(moved), Err)
     }
 }

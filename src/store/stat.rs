@@ -104,6 +104,12 @@ impl Stat {
         }
     }
 
+    /// Whether a put would be refused, or wait: the queue holds what its policy allows, or more.
+    pub fn is_full(&self) -> bool {
+        self.policy.max_messages.is_some_and(|cap| self.messages() >= cap)
+            || self.policy.max_bytes.is_some_and(|cap| self.bytes >= cap)
+    }
+
     /// All messages, whatever their state.
     pub fn messages(&self) -> u64 {
         self.by_state.iter().map(|in_state| in_state.messages).sum()

@@ -88,6 +88,10 @@ fn a_policy_is_kept_as_it_was_given(b: &Bench) {
         retention: Some(secs(86_400)),
         durability: mq::domain::Durability::None,
         paused: true,
+        max_messages: Some(100),
+        max_bytes: Some(5 << 20),
+        reserve: Some(0),
+        reserve_inodes: Some(77),
     };
     b.store.create_queue(&name("other"), &policy, None).unwrap();
     assert_eq!(b.store.policy(&name("other")).unwrap(), policy);

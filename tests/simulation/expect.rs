@@ -27,6 +27,7 @@ impl World {
             Error::NoSuchQueue { queue, .. } => !is_there(queue.as_str()),
             Error::QueueExists(queue) => is_there(queue.as_str()),
             Error::Paused(_) => self.ledger.is_paused,
+            Error::Full { .. } => self.may_be_full(),
             Error::QueueNotEmpty { .. }
             | Error::StaleReceipt { .. }
             | Error::NoSuchMessage { .. }

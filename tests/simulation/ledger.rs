@@ -86,6 +86,8 @@ pub struct Ledger {
     pub limit: Option<u32>,
     /// The lowest limit that was ever in force.
     pub lowest_limit: Option<u32>,
+    /// How many messages the queue may hold, if it says.
+    pub cap: Option<u64>,
     /// There may be dead letters, which lie in another queue.
     pub has_dead_letters: bool,
     /// Receivers may be held off.

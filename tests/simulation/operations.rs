@@ -161,6 +161,7 @@ impl Actor {
         while let Some(operation) = self.with(|world| next(world).filter(|_| world.is_alive(self.pid))) {
             self.with(|world| world.begin(self.pid, || format!("{operation:?}")));
             self.perform(operation);
+            self.with(World::check_cap);
             if !self.with(|world| world.is_alive(self.pid)) {
                 return;
             }
@@ -216,6 +217,7 @@ impl Actor {
                     | Error::QueueNotEmpty { .. }
                     | Error::NoSuchMessage { .. }
                     | Error::Refused { .. }
+                    | Error::Full { .. }
             );
             // A queue that somebody began to drop is away, and comes back if that one dies.
             let was_away =

@@ -51,9 +51,10 @@ const MODELS: [Names; 3] = [Names::Ordered, Names::Bare, Names::Whole];
 
 fn drawn_policy(choices: &mut Choices) -> Policy {
     let mut policy = Policy::default();
-    match choices.pick(8) {
+    match choices.pick(9) {
         0..5 => {}
         5 | 6 => policy.max_deliveries = Some(2),
+        7 => policy.max_messages = Some(2),
         _ => policy.durability = Durability::None,
     }
     policy
@@ -86,6 +87,7 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     world.ledger.is_unsynced = policy.durability == Durability::None;
     world.ledger.limit = policy.max_deliveries;
     world.ledger.lowest_limit = policy.max_deliveries;
+    world.ledger.cap = policy.max_messages;
     world.ledger.has_dead_letters = policy.max_deliveries.is_some();
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
@@ -183,6 +185,7 @@ fn recover(world: &Shared) {
             }
         }
         actor.resume_for_good();
+        actor.check_room();
         // Now and then something is broken by hand, where that is all that is wrong.
         if actor.with(|world| {
             let is_whole = world.all_is_heard_of() && !world.is_exhaustive && !world.ledger.may_be_damaged;

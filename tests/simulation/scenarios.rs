@@ -3,6 +3,7 @@
 use mq::domain::Policy;
 use mq::store::spool::fs::Names;
 
+use super::caps::{room_for_one, room_for_two};
 use super::operations::{CLAIM, DELETE, Operation, PUT, TAKE, Then};
 use super::plan::{Plan, two_deliveries};
 use super::world::Limits;
@@ -70,6 +71,7 @@ const GROUP_BATCH: Operation = Operation::PutGroup { group: 0, count: 3, delay_s
 const UNIQUE_IN_GROUP: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0, group: Some(0) };
 const LOOK_FOR_DAMAGE: Operation = Operation::Fsck { repair: false };
 const MOVE: Operation = Operation::MoveAll { back: false };
+const BACK: Operation = Operation::MoveAll { back: true };
 const MOVE_ONE: Operation = Operation::MoveOne { which: 1 };
 const PURGE_ONE: Operation = Operation::PurgeOne { which: 1 };
 const NOTE: Operation = Operation::NoteFailure { which: 0 };
@@ -83,6 +85,11 @@ const fn case(
     misfortunes: [u32; 4],
 ) -> Scenario {
     Scenario { name, before, processes, policy: Policy::default, switches, misfortunes, ends_in_cut: false }
+}
+
+/// A case in a queue with a cap.
+const fn capped(policy: fn() -> Policy, scenario: Scenario) -> Scenario {
+    Scenario { policy, ..scenario }
 }
 
 /// A case after which the power goes.
@@ -213,6 +220,22 @@ pub const SCENARIOS: &[Scenario] = &[
     case("repair and put", &[], &[&[REPAIR], &[PUT]], 1, NOTHING),
     case("repair and claim", &[PUT, PUT], &[&[REPAIR], &[CLAIM, DELETE]], 1, NOTHING),
     case("repair and held claim", &[PUT], &[&[REPAIR], &[COMMAND]], 1, NOTHING),
+    capped(room_for_two, case("put to a capped queue: errors", &[], &[&[PUT, PUT]], 0, ERROR)),
+    capped(room_for_two, case("put to a capped queue: kills", &[], &[&[PUT], &[PUT]], 0, KILL)),
+    capped(room_for_two, case("put to a capped queue: power cuts", &[], &[&[PUT, PUT]], 0, CUT)),
+    capped(room_for_one, case("put to a full queue: kills", &[PUT, CLAIM], &[&[DELETE], &[PUT]], 0, KILL)),
+    capped(room_for_two, case("batch to a capped queue: errors", &[PUT], &[&[BATCH]], 0, ERROR)),
+    capped(room_for_two, case("batch to a capped queue: kills", &[], &[&[BATCH], &[PUT]], 0, KILL)),
+    capped(room_for_one, case("unique put to a full queue: errors", &[UNIQUE], &[&[UNIQUE]], 0, ERROR)),
+    capped(room_for_one, case("two puts to a capped queue", &[], &[&[PUT], &[PUT]], 2, NOTHING)),
+    capped(room_for_one, case("two puts to a capped queue, and a while between", &[], &[&[PUT], &[PUT]], 1, TICK)),
+    capped(room_for_one, case("put to a full queue and a delete", &[PUT, CLAIM], &[&[DELETE], &[PUT]], 2, NOTHING)),
+    capped(room_for_two, case("put and batch to a capped queue", &[], &[&[PUT], &[BATCH]], 2, NOTHING)),
+    capped(
+        room_for_one,
+        case("move into a capped queue", &[Operation::Create, PUT, MOVE], &[&[BACK], &[PUT]], 1, NOTHING),
+    ),
+    capped(room_for_one, case("move into a capped queue: kills", &[Operation::Create, PUT, MOVE], &[&[BACK]], 0, KILL)),
     Scenario {
         policy: two_deliveries,
         ..case("dead letter: errors", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE]], 0, ERROR)

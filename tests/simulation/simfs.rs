@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mq::domain::{Clock, UnixMillis};
-use mq::store::spool::fs::{Access, Bell, Fault, FileHandle, Fs, Kind, Names, Status};
+use mq::store::spool::fs::{Access, Bell, Fault, FileHandle, Fs, Kind, Names, Space, Status};
 
 use super::disk::{Content, Disk, Ino, Node, errno, error};
 use super::scheduler;
@@ -207,6 +207,12 @@ impl Fs for SimFs {
     fn names(&self, _path: &Path) -> Names {
         let world = hold(&self.world);
         if world.is_unknown { Names::Unknown } else { world.model }
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        // Never full: what a call fails with says when the disk is.
+        let space = Space { bytes: 1 << 40, free_bytes: 1 << 39, inodes: 1 << 20, free_inodes: 1 << 19 };
+        self.at(call("look for room", LOOK), path, |_| Ok(space))
     }
 
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()> {

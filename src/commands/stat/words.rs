@@ -80,6 +80,9 @@ fn row(text: &mut String, look: &Look, flows: Option<&Flows>, now: UnixMillis) -
     if stat.policy.paused {
         notes.push("paused".to_owned());
     }
+    if stat.is_full() {
+        notes.push("full".to_owned());
+    }
     if stat.corrupt > 0 {
         notes.push(format!("{} corrupt", stat.corrupt));
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Weak};
 use super::MemoryHold;
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
+use crate::domain::units::format_size;
 use crate::domain::{
     ClaimPlace, Group, KeyHash, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, UniqueKey,
     UnixMillis, UnixSeconds, Visibility,
@@ -73,6 +74,24 @@ impl Entry {
 }
 
 impl Queue {
+    /// An error if the policy has no room for one message more, of so many bytes. (What a file has besides its body, this
+    /// engine has not.)
+    pub(super) fn admit(&self, name: &QueueName, len_bytes: usize) -> Result<()> {
+        let held = self.entries.values().map(|entry| entry.body.len() as u64).sum::<u64>();
+        let full = |held, cap, limit| Err(Error::Full { queue: name.clone(), held, cap, limit });
+        match (self.policy.max_messages, self.policy.max_bytes) {
+            (Some(cap), _) if self.entries.len() as u64 >= cap => {
+                full(format!("{} messages", self.entries.len()), "max-messages", cap.to_string())
+            }
+            (_, Some(cap)) if len_bytes as u64 > cap => {
+                let limit = format_size(cap);
+                Err(Error::TooLarge { queue: name.clone(), len_bytes: len_bytes as u64, limit })
+            }
+            (_, Some(cap)) if held + len_bytes as u64 > cap => full(format!("{held} B"), "max-bytes", format_size(cap)),
+            _ => Ok(()),
+        }
+    }
+
     /// Adds at the end of its group, if it is of one, and of all.
     pub(super) fn append_in_group(&mut self, entry: Entry) {
         let group = entry.message.group.as_ref().map(Group::hash);
@@ -124,6 +143,19 @@ impl Queue {
             }
         }
         turns
+    }
+
+    /// The message of a key that is in force.
+    pub(super) fn in_force(&self, key: &UniqueKey, now: UnixMillis) -> Option<MessageId> {
+        let (id, until) = self.keys.get(key)?;
+        let is_claimed = |e: &Entry| matches!(e.state, State::Claimed { .. } | State::Held);
+        let is_expired =
+            |e: &Entry| !is_claimed(e) && lifecycle::is_expired(e.message.facts(e.deliveries), &self.policy, now);
+        let is_in_force = match until {
+            Some(until) => !until.is_due(now),
+            None => self.entries.values().any(|entry| entry.message.id == *id && !is_expired(entry)),
+        };
+        is_in_force.then_some(*id)
     }
 
     /// A message has left: its key does not wait for it to come back.
@@ -232,6 +264,7 @@ impl Contents {
         body: Vec<u8>,
         now: UnixMillis,
     ) -> Result<MessageId> {
+        self.queue(name)?.admit(name, body.len())?;
         self.ids += 1;
         let mut distinct = [0; 10];
         distinct[2..].copy_from_slice(&self.ids.to_be_bytes());

@@ -12,12 +12,14 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::fs::{Fault, Fs, Names};
 use super::layout::LEAF_LEN;
 use super::moves::Moved;
 use super::put::write_record;
-use super::record::Draft;
+use super::record::{Draft, log_entry};
+use super::room::{Load, Taken, longest_wait};
 use super::sequence::Block;
 use super::sweep::Thoroughness;
 use super::{Order, Queue};
@@ -42,28 +44,36 @@ struct Run {
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn put_batch(&self, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
-        // One promise for all of them: the strongest that any of them was given.
-        let failed = |error| BatchOutcome { ids: Vec::new(), error: Some(error) };
+        let mut outcome = BatchOutcome::default();
         let policy = match self.policy() {
             Ok(policy) => policy,
-            Err(error) => return failed(error),
+            Err(error) => return BatchOutcome { error: Some(error), ..outcome },
         };
+        // One promise for all of them: the strongest that any of them was given.
         let is_full = |new: &NewMessage| new.durability.unwrap_or(policy.durability) == Durability::Full;
         let durability = if batch.iter().any(|(new, _)| is_full(new)) { Durability::Full } else { Durability::None };
-        let dir = self.layout.temporary(self.spool.new_id(self.now()));
-        let has_groups = batch.iter().any(|(new, _)| new.group.is_some());
-        let put = if has_groups {
-            self.put_with_groups(&dir, batch, &policy, durability)
-        } else {
-            self.write_batch(&dir, batch, &policy, durability)
-                .map(|(lock, runs)| (lock, self.publish_batch(&runs, durability)))
-        };
-        let (lock, outcome) = match put {
-            Ok((lock, outcome)) => (Some(lock), outcome),
-            Err(error) => (None, failed(error)),
-        };
-        self.spool.remove_tree(&dir);
-        drop(lock);
+        let (wait, began) = (longest_wait(batch.iter().map(|(new, _)| new)), Instant::now());
+        // As many at a time as there is room for.
+        while let (None, Some(rest)) = (&outcome.error, batch.get(outcome.ids.len()..).filter(|rest| !rest.is_empty()))
+        {
+            let dir = self.layout.temporary(self.spool.new_id(self.now()));
+            let part = self.create_temporary_dir(&dir).and_then(|lock| {
+                let (most, room) = self.until_room(wait, began, &mut || self.room_for_batch(rest, &policy, &dir))?;
+                let put = self.put_part(&dir, &rest[..most], &policy, durability, &lock);
+                if put.is_err() {
+                    self.give_room_back(room);
+                }
+                put
+            });
+            match part {
+                Ok(part) => {
+                    outcome.ids.extend(part.ids);
+                    outcome.error = part.error;
+                }
+                Err(error) => outcome.error = Some(error),
+            }
+            self.spool.remove_tree(&dir);
+        }
         self.give_turns(&policy);
         if self.is_classical(durability) {
             let _ = self.fs().sync_dir(&self.layout.tmp());
@@ -72,15 +82,52 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         outcome
     }
 
-    /// Writes all messages and makes them durable. The returned handle is the lock that keeps the sweep away.
+    /// How many of these there is room for, and that room.
+    fn room_for_batch(
+        &self,
+        batch: &[(NewMessage, Vec<u8>)],
+        policy: &Policy,
+        dir: &Path,
+    ) -> Result<(usize, Option<Taken>)> {
+        let bytes = batch.iter().map(|(_, body)| body.len() as u64).sum();
+        self.check_disk(batch.len() as u64, bytes, policy)?;
+        if !policy.is_capped() {
+            return Ok((batch.len(), None));
+        }
+        let load = |(new, body): &(NewMessage, Vec<u8>)| {
+            let (message, _) = self.describe(new, policy, self.now());
+            let log: usize = new.failures().iter().map(|failure| log_entry(failure).len()).sum();
+            Ok(Load::one((Draft::new(&message)?.len() + body.len() + log) as u64))
+        };
+        let loads = batch.iter().map(load).collect::<Result<Vec<_>>>()?;
+        self.take_room_for_some(&loads, policy, dir)
+    }
+
+    /// Writes and publishes messages whose room is taken.
+    fn put_part(
+        &self,
+        dir: &Path,
+        batch: &[(NewMessage, Vec<u8>)],
+        policy: &Policy,
+        durability: Durability,
+        lock: &F::File,
+    ) -> Result<BatchOutcome> {
+        if batch.iter().any(|(new, _)| new.group.is_some()) {
+            return self.put_with_groups(dir, batch, policy, durability, lock);
+        }
+        let runs = self.write_batch(dir, batch, policy, durability, lock)?;
+        Ok(self.publish_batch(&runs, durability))
+    }
+
+    /// Writes all messages and makes them durable. `lock` keeps the sweep away.
     fn write_batch(
         &self,
         dir: &Path,
         batch: &[(NewMessage, Vec<u8>)],
         policy: &Policy,
         durability: Durability,
-    ) -> Result<(F::File, Vec<Run>)> {
-        let lock = self.create_temporary_dir(dir)?;
+        lock: &F::File,
+    ) -> Result<Vec<Run>> {
         let mut runs = Vec::new();
         let mut rest = batch;
         while !rest.is_empty() {
@@ -93,9 +140,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let files: Vec<PathBuf> =
                 runs.iter().flat_map(|run| run.messages.iter().map(|message| message.path.clone())).collect();
             let dirs: Vec<PathBuf> = runs.iter().map(|run| run.dir.clone()).collect();
-            self.fs().sync_many(&lock, &files, &dirs).at("sync", dir)?;
+            self.fs().sync_many(lock, &files, &dirs).at("sync", dir)?;
         }
-        Ok((lock, runs))
+        Ok(runs)
     }
 
     fn write_run(&self, dir: &Path, batch: &[(NewMessage, Vec<u8>)], block: Block, policy: &Policy) -> Result<Run> {
@@ -107,7 +154,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let name = MessageName { seq, priority: message.priority, id: message.id, deliveries: new.deliveries() };
             let path = dir.join(name.to_string());
             let file = self.create_file(&path)?;
-            write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice(), new.failures())?;
+            write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice(), new.failures(), &|_| Ok(()))?;
             messages.push(Written { name, state, path });
         }
         let priority = batch[0].0.priority;

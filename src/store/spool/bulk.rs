@@ -1,5 +1,6 @@
 //! Doing it to many messages: purge and move. Each message is one step; interrupted, the rest is as it was.
 
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use super::Queue;
 use super::fs::{Access, Fs};
 use super::layout::{EntryOf, LEAF_LEN};
 use super::moves::Moved;
+use super::put::Temporary;
 use super::record::Opened;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
@@ -45,6 +47,8 @@ struct Mover<'a, 'q, F: Fs, C: Clock> {
     numbers: Block,
     /// How many are taken next: more each time, until one of a group comes in between.
     most: u64,
+    /// Where the other queue is capped: what says in its `tmp/` that one of them has room there, and no place yet.
+    announced: Option<Temporary<'a, F>>,
 }
 
 impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
@@ -81,9 +85,24 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
         Ok(moved)
     }
 
+    /// Errors: [`Error::Full`], of the other queue, and it is where it was.
     fn transfer(&self, name: &MessageName, path: &Path, target: &Path) -> Result<bool> {
         self.to.make_parents(target)?;
-        Ok(self.from.transfer_out(name, path, target, self.durability)? == Moved::Yes)
+        let room = match &self.announced {
+            Some(temporary) => match self.from.fs().status(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                other => {
+                    let len_bytes = other.at("read", path)?.len_bytes;
+                    self.to.take_room_for(len_bytes, &self.policy_there, &temporary.file)?
+                }
+            },
+            None => None,
+        };
+        let moved = self.from.transfer_out(name, path, target, self.durability)?;
+        if moved == Moved::Gone {
+            self.to.give_room_back(room);
+        }
+        Ok(moved == Moved::Yes)
     }
 }
 
@@ -163,7 +182,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             durability,
             numbers: Block { first: 0, len: 0 },
             most: 1,
+            announced: None,
         };
+        if way.policy_there.is_capped() {
+            way.announced = Some(to.begin_temporary(self.spool.new_id(self.now()))?);
+        }
         let (mut moved, mut unknown) = (0, Unknown::default());
         let mut move_one = |state: State, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
             if !unknown.of(self.is_meant(which, state, name, path)) || !way.move_one(state, name, path)? {

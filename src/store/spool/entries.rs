@@ -265,9 +265,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         durability: Durability,
     ) -> Result<Moved> {
         let marked = self.mark_leaving(name.id, from, durability)?;
+        let room = self.room_at(from);
         let moved = self.transfer(name, from, to, durability);
         match moved {
-            Ok(Moved::Yes) => {}
+            Ok(Moved::Yes) => self.give_room_back(room),
             // Whoever was faster took it to another place of the queue, or has freed it already.
             Ok(Moved::Gone) => {
                 for Marked { plain, leaving, .. } in &marked {

@@ -61,11 +61,17 @@ pub enum Fault {
     GroupNotSynced,
     /// A message of a group that leaves its queue is not marked.
     GroupUnmarked,
+    /// Who counts a message of a capped queue does not take the lock of the count.
+    RoomUnlocked,
+    /// A message counts as gone before it is.
+    RoomGivenEarly,
+    /// A count passes over what has its room and not yet its place.
+    RoomOfWritersForgotten,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -93,5 +99,8 @@ impl Fault {
         Self::GroupEntryLate,
         Self::GroupNotSynced,
         Self::GroupUnmarked,
+        Self::RoomUnlocked,
+        Self::RoomGivenEarly,
+        Self::RoomOfWritersForgotten,
     ];
 }

@@ -14,6 +14,7 @@ use super::fs::{Access, Fault, Fs};
 use super::layout::state_of_claim;
 use super::moves::Moved;
 use super::record::log_entry;
+use super::room::Load;
 use super::{Queue, Spool};
 use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
 use crate::domain::{Clock, Durability, MessageName, Policy, Receipt, UnixSeconds};
@@ -122,7 +123,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     pub(super) fn note_failure(&self, receipt: &Receipt, failure: &Failure) -> Result<()> {
         self.with_claim(receipt, &mut |_, path| match self.fs().open(path, Access::Append) {
-            Ok(mut file) => io::Write::write_all(&mut file, &log_entry(failure)).at("write", path).map(Some),
+            Ok(mut file) => {
+                let entry = log_entry(failure);
+                self.take_room_anyway(Load { messages: 0, bytes: entry.len() as u64 });
+                io::Write::write_all(&mut file, &entry).at("write", path).map(Some)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).at("open", path),
         })

@@ -48,6 +48,19 @@ pub struct Status {
     pub inode: u64,
 }
 
+/// How much a file system has room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All of it, in bytes.
+    pub bytes: u64,
+    /// What is left of it for this user.
+    pub free_bytes: u64,
+    /// How many files it has room for in all; 0 where it makes room as it goes.
+    pub inodes: u64,
+    /// How many more files this user can make.
+    pub free_inodes: u64,
+}
+
 /// What a power cut can do to names that were changed and not synced. A property of the file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
@@ -152,6 +165,9 @@ pub trait Fs {
     fn sync_file_system(&self, dir: &Path) -> io::Result<()>;
     /// What a power cut can do to names in the file system of `path`.
     fn names(&self, path: &Path) -> Names;
+
+    /// How much room there is in the file system of `path`.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 
     /// Makes what [`Fs::ring`] and [`Fs::open_bell`] work on.
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()>;

@@ -94,6 +94,14 @@ impl Layout {
         self.dir.join("sweep")
     }
 
+    pub(crate) fn room(&self) -> PathBuf {
+        self.dir.join("room")
+    }
+
+    pub(crate) fn vacancy(&self) -> PathBuf {
+        self.dir.join("vacancy")
+    }
+
     pub(crate) fn wake(&self) -> PathBuf {
         self.dir.join("wake")
     }
@@ -293,8 +301,8 @@ pub(crate) enum Place {
 pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
     let Some(parts) = plain_parts(inside) else { return Place::Stray };
     match (parts.as_slice(), kind) {
-        (["policy.json" | "state" | "lock" | "sweep"], Kind::File)
-        | (["wake"], Kind::Other)
+        (["policy.json" | "state" | "lock" | "sweep" | "room"], Kind::File)
+        | (["wake" | "vacancy"], Kind::Other)
         | (
             ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | UNIQUE | GROUPS] | ["claimed", HELD],
             Kind::Dir,

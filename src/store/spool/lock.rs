@@ -13,6 +13,7 @@
 //! 3. `QUEUE/lock`: a change of the policy.
 //! 4. `QUEUE/state`: taking sequence numbers. Nothing else is done under it, but for the first in a boot, who
 //!    gives numbers to what a power cut put back into `tmp/`.
+//! 5. `QUEUE/room`: taking room in a capped queue, and giving it back. Nothing else is done under it but to count.
 //!
 //! A repair by fsck has the lock of the spool's directory from its beginning on, before all of these; nobody else
 //! ever takes that one, so who repairs holds up only another repair.

@@ -10,6 +10,7 @@
 //! - `temporaries`: what writers left who died before they had published it;
 //! - `entries`: second names of messages, for `unique`, the keys of which there is one message at a time, and for
 //!   `groups`, of which one message at a time is deliverable;
+//! - `room`: how much a queue holds, where that is capped, and how much its disk has left;
 //! - `put`, `keyed`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
@@ -17,7 +18,7 @@
 //! Invariants: all mutable state of a message is in its path, its bytes are written once; what is named in
 //! `ready/`, `delayed/` or `claimed/` is complete; a queue's directory is there whole or not at all.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Write as _};
@@ -60,6 +61,7 @@ mod policy;
 mod put;
 mod queues;
 mod record;
+mod room;
 mod sequence;
 mod sweep;
 mod temporaries;
@@ -342,6 +344,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
                     heir: None,
                     shared: RefCell::new(None),
                     turns: RefCell::default(),
+                    capped: Cell::default(),
                 })
             }
             Ok(_) => Err(missing()),
@@ -429,6 +432,8 @@ struct Queue<'a, F: Fs, C: Clock> {
     shared: RefCell<Option<SharedMoves<F::File>>>,
     /// Groups in which somebody may wait for a turn that was given up.
     turns: RefCell<BTreeSet<KeyHash>>,
+    /// Whether its policy, when it was last read, has a cap.
+    capped: Cell<Option<bool>>,
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
@@ -524,7 +529,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         unique: &Unique,
         body: &mut dyn io::Read,
     ) -> Result<UniquePut> {
-        self.on(queue, |queue| queue.put_keyed(new, Some(unique), body))
+        self.on(queue, |queue| queue.put_keyed(new, Some(unique), body, &queue.policy()?))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {

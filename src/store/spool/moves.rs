@@ -426,8 +426,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let entries = self.entries_at(name.id, path, status)?;
         entries.iter().try_for_each(|entry| self.keep_window(entry, durability))?;
+        let room = self.room_of(status.len_bytes);
         let removed = self.remove_names(name, path, durability)?;
         if removed {
+            self.give_room_back(room);
             for entry in &entries {
                 self.free(entry, durability);
             }

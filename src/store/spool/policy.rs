@@ -16,7 +16,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let path = self.layout.policy();
         let file = match self.fs().open(&path, Access::Read) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Policy::default()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.capped.set(Some(false));
+                return Ok(Policy::default());
+            }
             Err(error) => return Err(error).at("open", &path),
         };
         let mut text = Vec::new();
@@ -24,6 +27,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let policy: Policy = serde_json::from_slice(&text)
             .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
         policy.check_for(&self.name).map_err(|error| Error::PolicyFile { path, reason: error.to_string() })?;
+        self.capped.set(Some(policy.is_capped()));
         Ok(policy)
     }
 

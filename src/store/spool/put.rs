@@ -13,6 +13,7 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use super::fs::{Access, Fault, FileHandle, Fs};
 use super::moves::Moved;
@@ -26,6 +27,12 @@ use crate::store::{At, Error, Failure, Message, Result, UniquePut};
 /// How much of a body is in memory at a time.
 const CHUNK: usize = 128 * 1024;
 
+/// After so many bytes of a long body it is asked again whether there is room for more.
+const ASK_EVERY: u64 = 8 * 1024 * 1024;
+
+/// Who says whether a body may go on, of which so many bytes are written with its header.
+pub(super) type SoFar<'a> = dyn Fn(u64) -> Result<()> + 'a;
+
 /// A file in `tmp/` that goes away unless it is published.
 pub(super) struct Temporary<'a, F: Fs> {
     fs: &'a F,
@@ -33,6 +40,13 @@ pub(super) struct Temporary<'a, F: Fs> {
     pub(super) file: F::File,
     may_be_moved: bool,
     is_published: bool,
+}
+
+impl<F: Fs> Temporary<'_, F> {
+    /// Whether somebody may have it as a message by now.
+    pub(super) fn may_be_moved(&self) -> bool {
+        self.may_be_moved
+    }
 }
 
 impl<F: Fs> Drop for Temporary<'_, F> {
@@ -48,17 +62,19 @@ impl<F: Fs> Drop for Temporary<'_, F> {
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn put(&self, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId> {
-        if new.group.is_some() {
-            return self.put_keyed(new, None, body).map(UniquePut::id);
-        }
         let policy = self.policy()?;
+        if new.group.is_some() || policy.is_capped() {
+            return self.put_keyed(new, None, body, &policy).map(UniquePut::id);
+        }
+        self.until_room(new.wait, Instant::now(), &mut || self.look_for_room(&policy))?;
         let durability = new.durability.unwrap_or(policy.durability);
         let now = self.now();
         let (message, state) = self.describe(new, &policy, now);
         let draft = Draft::new(&message)?;
 
         let mut temporary = self.begin_temporary(message.id)?;
-        write_record(&temporary.file, &temporary.path, draft, body, new.failures())?;
+        let so_far = |written| self.check_long(written, &policy);
+        write_record(&temporary.file, &temporary.path, draft, body, new.failures(), &so_far)?;
         self.publish_temporary(&mut temporary, &message, new.deliveries(), state, durability)?;
         // The lock first: a receiver that is woken while it is held would take the message for somebody's.
         drop(temporary);
@@ -174,6 +190,7 @@ pub(super) fn write_record<H: FileHandle>(
     draft: Draft,
     body: &mut dyn Read,
     failures: &[Failure],
+    so_far: &SoFar<'_>,
 ) -> Result<()> {
     let header_len = draft.len();
     let mut chunk = vec![0; header_len + CHUNK];
@@ -186,7 +203,7 @@ pub(super) fn write_record<H: FileHandle>(
         chunk.extend(failures.iter().flat_map(log_entry));
         return file.write_all_at(&chunk, 0).at("write", path);
     }
-    let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body)?;
+    let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body, so_far)?;
     write_log(file, path, header_len as u64 + len_bytes, failures)?;
     file.write_all_at(&draft.finish(len_bytes, crc), 0).at("write", path)
 }
@@ -199,11 +216,12 @@ pub(super) fn write_body<H: FileHandle>(
     header_len: usize,
     body: &mut dyn Read,
     failures: &[Failure],
+    so_far: &SoFar<'_>,
 ) -> Result<(u64, u32)> {
     let mut chunk = vec![0; header_len + CHUNK];
     let got = read_full(body, &mut chunk[header_len..]).map_err(Error::Body)?;
     chunk.truncate(header_len + got);
-    let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body)?;
+    let (len_bytes, crc) = write_rest(file, path, header_len, chunk, body, so_far)?;
     write_log(file, path, header_len as u64 + len_bytes, failures)?;
     Ok((len_bytes, crc))
 }
@@ -221,6 +239,7 @@ fn write_rest<H: FileHandle>(
     header_len: usize,
     mut chunk: Vec<u8>,
     body: &mut dyn Read,
+    so_far: &SoFar<'_>,
 ) -> Result<(u64, u32)> {
     let mut crc = crc32c::crc32c(&chunk[header_len..]);
     let mut written = chunk.len() as u64;
@@ -234,6 +253,9 @@ fn write_rest<H: FileHandle>(
         crc = crc32c::crc32c_append(crc, &chunk[..got]);
         file.write_all_at(&chunk[..got], written).at("write", path)?;
         written += got as u64;
+        if written % ASK_EVERY < got as u64 {
+            so_far(written)?;
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! hidden name and has the lock knows that its maker or dropper is dead: what was being built goes, what was being
 //! looked through goes back, what was given up goes.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -80,6 +80,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             heir: None,
             shared: RefCell::new(None),
             turns: RefCell::default(),
+            capped: Cell::default(),
         };
         let dirs = queue.layout.fixed_dirs();
         for dir in &dirs {
@@ -175,6 +176,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             heir: self.heir,
             shared: RefCell::new(None),
             turns: RefCell::default(),
+            capped: Cell::default(),
         }
     }
 

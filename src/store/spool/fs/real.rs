@@ -15,7 +15,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::super::lock;
-use super::{Access, Bell, FileHandle, Fs, Kind, Names, Status};
+use super::{Access, Bell, FileHandle, Fs, Kind, Names, Space, Status};
 use crate::domain::UnixMillis;
 
 /// Below this many files, syncing each is cheaper than a sync of the whole file system.
@@ -286,6 +286,16 @@ impl Fs for RealFs {
 
     fn names(&self, path: &Path) -> Names {
         names(path).unwrap_or(Names::Unknown)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let known = rustix::fs::statvfs(path)?;
+        Ok(Space {
+            bytes: known.f_blocks.saturating_mul(known.f_frsize),
+            free_bytes: known.f_bavail.saturating_mul(known.f_frsize),
+            inodes: known.f_files,
+            free_inodes: known.f_favail,
+        })
     }
 
     fn make_bell(&self, path: &Path, mode: u32) -> io::Result<()> {
