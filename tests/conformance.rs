@@ -5,6 +5,7 @@
 
 /// Its files lie in `tests/conformance/`.
 mod conformance {
+    mod atomic;
     mod batches;
     mod bench;
     mod caps;

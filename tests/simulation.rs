@@ -16,6 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 mod simulation {
+    pub mod atomic;
     pub mod caps;
     pub mod choices;
     pub mod crash;
@@ -133,6 +134,7 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         Fault::CountNotRaised => &["I2", "I6"],
         Fault::UniqueAfterPublish | Fault::UniqueNotSynced | Fault::UniqueUnlocked => &["unique"],
         Fault::GroupUnlocked | Fault::GroupEntryLate | Fault::GroupNotSynced => &["group"],
+        Fault::BatchInParts => &["atomic"],
         Fault::RoomUnlocked | Fault::RoomGivenEarly | Fault::RoomOfWritersForgotten => &["cap"],
     }
 }
@@ -141,6 +143,7 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
 fn small_case_for(fault: Fault) -> Option<Plan> {
     let (name, model) = match fault {
         Fault::RemovalUnmarked => ("held claim given back: kills, and a power cut", Names::Bare),
+        Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),
         Fault::RoomUnlocked => ("two puts to a capped queue", Names::Ordered),
         Fault::RoomGivenEarly => ("put to a full queue and a delete", Names::Ordered),
         Fault::RoomOfWritersForgotten => ("two puts to a capped queue, and a while between", Names::Ordered),

@@ -106,6 +106,7 @@ fn of_store(error: &store::Error) -> Option<u8> {
         | Error::Refused { .. }
         | Error::Policy(_)
         | Error::HeaderTooLong { .. }
+        | Error::NotInABatch { .. }
         | Error::UniqueForTooLong { .. } => Some(USAGE),
         Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
         // Their cause says more.

@@ -15,7 +15,7 @@ use super::envelope;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
 use crate::domain::{MessageId, NewMessage, QueueName, Unique};
-use crate::store::{Error, Result as Stored, Store, UniquePut};
+use crate::store::{AtomicBatch, Error, Result as Stored, Store, UniquePut};
 
 /// How long a pipe has to be silent until what has arrived is put.
 const SILENCE: Duration = Duration::from_millis(3);
@@ -53,6 +53,8 @@ pub(super) struct Feeder<'a> {
     defaults: &'a NewMessage,
     /// What the one message that is put is to be the only one of.
     unique: Option<&'a Unique>,
+    /// What gathers all of the messages, if they are put as one.
+    atomic: Option<Box<dyn AtomicBatch + 'a>>,
     batch: Vec<(NewMessage, Vec<u8>)>,
     batch_bytes: usize,
     /// When the first message of the batch came.
@@ -74,6 +76,7 @@ impl<'a> Feeder<'a> {
             create,
             defaults,
             unique: None,
+            atomic: None,
             batch,
             batch_bytes,
             since,
@@ -87,6 +90,20 @@ impl<'a> Feeder<'a> {
     /// Puts nothing where a message of that key is in force.
     pub(super) fn only(self, unique: Option<&'a Unique>) -> Self {
         Self { unique, ..self }
+    }
+
+    /// Puts nothing until [`Self::commit`], and then all.
+    pub(super) fn into_one(self, atomic: Option<Box<dyn AtomicBatch + 'a>>) -> Self {
+        Self { atomic, ..self }
+    }
+
+    /// Puts what was gathered to be put as one.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        if let Some(batch) = self.atomic.take() {
+            let ids = batch.commit()?;
+            self.print(&ids);
+        }
+        Ok(())
     }
 
     /// Imports none of these.
@@ -111,6 +128,9 @@ impl<'a> Feeder<'a> {
 
     /// Adds a message to the batch, and puts the batch if that makes it full.
     pub(super) fn add(&mut self, new: NewMessage, body: Vec<u8>) -> Result<()> {
+        if let Some(batch) = &mut self.atomic {
+            return Ok(batch.add(&new, &mut body.as_slice())?);
+        }
         self.batch_bytes += body.len();
         self.batch.push((new, body));
         self.since.get_or_insert_with(Instant::now);
@@ -146,6 +166,9 @@ impl<'a> Feeder<'a> {
     }
 
     fn put_now(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
+        if let Some(batch) = &mut self.atomic {
+            return Ok(batch.add(new, body)?);
+        }
         let mut body = Watched { body, is_touched: false };
         let id = match self.put_in_store(new, &mut body) {
             // A missing queue is noticed before the body is touched. One that is dropped later has taken the body

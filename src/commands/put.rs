@@ -6,13 +6,14 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::feed::{Feeder, Frames, is_interruption};
 use super::streams::{Input, open_file};
-use super::{Context, Outcome, Usage, VerbArgs, duration, note};
+use super::{Context, Outcome, Usage, VerbArgs, creating, duration, note};
 use crate::codec::framing::Framing;
 use crate::domain::{Attributes, Durability, Group, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
+use crate::store::Store as _;
 
 /// Add messages to a queue
 ///
@@ -31,6 +32,7 @@ Examples:
   tail -f app.log | mq put log --lines              each line as it comes
   mq put jobs --unique nightly -m 'report'          only if none of that key is queued or claimed
   produce | mq put jobs --lines --wait 1h           wait while the queue is full (max-messages, max-bytes)
+  mq put jobs --lines --batch atomic < plan         all of the lines, or none
   mq put jobs --group ann -m 'resize cat.png'       after all that was put before in the group")]
 pub(crate) struct PutArgs {
     /// The queue to put to
@@ -104,6 +106,11 @@ pub(crate) struct PutArgs {
     #[arg(long, value_name = "full|none")]
     durability: Option<Durability>,
 
+    /// Put all messages of the input as one, up to 65,536 of one priority: they appear together, at its end, or none does,
+    /// whatever happens
+    #[arg(long, value_name = "atomic", conflicts_with_all = ["unique", "group", "delay"])]
+    batch: Option<Batch>,
+
     /// Wait up to DUR for room where the queue, or the disk, is full, instead of failing with status 75
     #[arg(long, value_name = "DUR", value_parser = duration)]
     wait: Option<Duration>,
@@ -111,6 +118,13 @@ pub(crate) struct PutArgs {
     /// Fail if the queue does not exist, instead of making it
     #[arg(long)]
     no_create: bool,
+}
+
+/// How many messages are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Batch {
+    /// All of them or none
+    Atomic,
 }
 
 impl PutArgs {
@@ -196,12 +210,20 @@ impl VerbArgs for PutArgs {
         let new = self.new_message()?;
         let unique = self.unique()?;
         let store = context.store()?;
-        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &new).only(unique.as_ref());
-        let put = self.put(&mut feeder, &new);
+        let atomic = match self.batch {
+            Some(Batch::Atomic) => {
+                Some(creating(&store, &self.queue, !self.no_create, || store.begin_atomic(&self.queue))?)
+            }
+            None => None,
+        };
+        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &new).only(unique.as_ref()).into_one(atomic);
+        let put = self.put(&mut feeder, &new).and_then(|()| feeder.commit());
         let count = feeder.put_count();
         if let Err(error) = &put {
             let many = self.frames().is_some() || self.files.len() > 1 || self.message.len() > 1;
-            if many || is_interruption(error) {
+            if self.batch.is_some() {
+                note(format_args!("nothing was put to '{}', since it is all of the batch or none:", self.queue));
+            } else if many || is_interruption(error) {
                 let (unit, verb) = if count == 1 { (self.unit(), "was") } else { (self.unit(), "were") };
                 let plural = if count == 1 { "" } else { "s" };
                 note(format_args!("{count} {unit}{plural} {verb} put to '{}' before this:", self.queue));

@@ -97,6 +97,12 @@ pub enum Error {
         /// What that is, as it is set.
         limit: String,
     },
+    /// What cannot be put together with others, all or none.
+    #[error("nothing of the batch was put: {why}")]
+    NotInABatch {
+        /// Why, as a sentence without its end.
+        why: String,
+    },
     /// No emptying of the queue would make room for that much.
     #[error(
         "the queue '{queue}' never has room for this: it takes {len_bytes} bytes or more, and max-bytes is {limit}"

@@ -16,13 +16,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{
-    AfterEach, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Numbers, Peeked, Result, Stat,
-    Store, UniquePut, Watch, Which,
+    AfterEach, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Message, Numbers,
+    Peeked, Result, Stat, Store, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
 use crate::domain::{
-    Clock, Group, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, Unique, UnixSeconds,
+    Clock, Group, MessageId, NewMessage, Policy, QueueName, Receipt, SystemClock, Unique, UnixMillis, UnixSeconds,
 };
 
 mod contents;
@@ -50,6 +50,58 @@ impl Hold for MemoryHold {
 
     fn body_file(&self) -> io::Result<Option<std::fs::File>> {
         Ok(None)
+    }
+}
+
+/// Messages that are put as one.
+struct MemoryBatch<'a, C: Clock> {
+    store: &'a MemoryStore<C>,
+    queue: QueueName,
+    messages: Vec<(NewMessage, Vec<u8>)>,
+}
+
+impl<C: Clock> AtomicBatch for MemoryBatch<'_, C> {
+    fn add(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
+        let policy = self.store.policy(&self.queue)?;
+        let refuse = |why: &str| Err(Error::NotInABatch { why: why.to_owned() });
+        let (_, state) = Message::of(
+            new,
+            &self.queue,
+            || MessageId::new(UnixMillis(0), &[0; 10]),
+            policy.delay,
+            self.store.clock.now(),
+        );
+        match self.messages.first() {
+            _ if new.group.is_some() => return refuse("a message of a group has its own place in the line of that"),
+            _ if state != State::Ready => return refuse("a delayed message is not deliverable with the others"),
+            Some((first, _)) if first.priority != new.priority => return refuse("its messages have one priority"),
+            _ if self.messages.len() >= 65_536 => return refuse("65536 messages are the most"),
+            _ if policy.max_messages.is_some_and(|cap| self.messages.len() as u64 >= cap) => {
+                return refuse("it has more messages than the queue may hold");
+            }
+            _ => {}
+        }
+        let mut bytes = Vec::new();
+        body.read_to_end(&mut bytes).map_err(Error::Body)?;
+        let together = self.messages.iter().map(|(_, body)| body.len()).sum::<usize>() + bytes.len();
+        if let Some(cap) = policy.max_bytes.filter(|cap| together as u64 > *cap) {
+            let limit = crate::domain::units::format_size(cap);
+            return Err(Error::TooLarge { queue: self.queue.clone(), len_bytes: together as u64, limit });
+        }
+        self.messages.push((new.clone(), bytes));
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<Vec<MessageId>> {
+        let wait = self.messages.iter().map(|(new, _)| new.wait).max().unwrap_or_default();
+        let (contents, ids) = self.store.until_room(wait, |contents| {
+            let bytes = self.messages.iter().map(|(_, body)| body.len()).sum();
+            let now = self.store.clock.now();
+            contents.queue(&self.queue)?.admit(&self.queue, self.messages.len(), bytes)?;
+            self.messages.iter().map(|(new, body)| contents.put(&self.queue, new, body.clone(), now)).collect()
+        })?;
+        self.store.ring(contents);
+        Ok(ids)
     }
 }
 
@@ -196,6 +248,11 @@ impl<C: Clock> Store for MemoryStore<C> {
         })?;
         self.ring(contents);
         Ok(put)
+    }
+
+    fn begin_atomic<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn AtomicBatch + 'a>> {
+        self.contents().queue(queue)?;
+        Ok(Box::new(MemoryBatch { store: self, queue: queue.clone(), messages: Vec::new() }))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {
@@ -393,7 +450,7 @@ impl<C: Clock> Store for MemoryStore<C> {
                 && which.matches(&entry.listed(), now)
                 && let Some(entry) = here.entries.remove(&seq)
             {
-                if let Err(error) = contents.queue(to)?.admit(to, entry.body.len()) {
+                if let Err(error) = contents.queue(to)?.admit(to, 1, entry.body.len()) {
                     contents.queue(from)?.entries.insert(seq, entry);
                     full = Some(error);
                     break;

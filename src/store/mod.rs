@@ -265,6 +265,19 @@ pub struct BatchOutcome {
     pub error: Option<Error>,
 }
 
+/// Messages that are put as one. Until [`AtomicBatch::commit`] nothing is put; dropped before, nothing ever is.
+pub trait AtomicBatch {
+    /// Adds a message behind the others. After an error there is nothing to do but to drop the batch.
+    ///
+    /// Errors: [`Error::NotInABatch`]: one of a group, a delayed one, one of another priority than the first, more than
+    /// 65,536; [`Error::TooLarge`]; [`Error::Body`].
+    fn add(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()>;
+
+    /// Puts all of them, with the promise of [`Store::put`], and the strongest durability that any of them was given; their
+    /// ids, in order. With an error none is put (but that, as with any put whose last sync failed, all may be there).
+    fn commit(self: Box<Self>) -> Result<Vec<MessageId>>;
+}
+
 /// A message as it stands in its queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
@@ -351,6 +364,9 @@ pub trait Store {
         unique: &Unique,
         body: &mut dyn Read,
     ) -> Result<UniquePut>;
+
+    /// Begins to gather messages that are put as one: all of them or none. See [`AtomicBatch`].
+    fn begin_atomic<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn AtomicBatch + 'a>>;
 
     /// Puts many messages in one go: the same promise as [`Store::put`] for those whose ids come back.
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome;

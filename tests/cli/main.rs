@@ -29,6 +29,7 @@ mod peek;
 mod place;
 mod purge;
 mod put;
+mod put_atomic;
 mod put_caps;
 mod put_group;
 mod put_streams;

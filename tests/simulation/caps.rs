@@ -43,7 +43,9 @@ impl World {
 
     /// Whether a queue may be called full: it is, or somebody died, failed or was at it who had room.
     pub fn may_be_full(&self) -> bool {
-        self.ledger.cap.is_some_and(|cap| self.messages_there() as u64 >= cap)
+        // A batch that is put as one needs room for all of it.
+        let most_at_once = if self.ledger.entries.iter().any(|entry| entry.batch.is_some()) { 3 } else { 1 };
+        self.ledger.cap.is_some_and(|cap| (self.messages_there() + most_at_once) as u64 > cap)
             || self.counts.errors + self.counts.kills + self.counts.cuts > 0
             || !self.all_is_heard_of()
     }

@@ -28,6 +28,7 @@ impl World {
             Error::QueueExists(queue) => is_there(queue.as_str()),
             Error::Paused(_) => self.ledger.is_paused,
             Error::Full { .. } => self.may_be_full(),
+            Error::NotInABatch { .. } => self.ledger.cap.is_some(),
             Error::QueueNotEmpty { .. }
             | Error::StaleReceipt { .. }
             | Error::NoSuchMessage { .. }

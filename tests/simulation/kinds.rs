@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::operations::{Operation, Then};
 
 /// What the operations are called, by [`Operation::kind`].
-pub const KINDS: [&str; 25] = [
+pub const KINDS: [&str; 26] = [
     "Put",
     "PutBatch",
     "Claim",
@@ -30,6 +30,7 @@ pub const KINDS: [&str; 25] = [
     "PurgeOne",
     "MoveOne",
     "PutGroup",
+    "PutAtomic",
 ];
 
 impl Operation {
@@ -61,6 +62,7 @@ impl Operation {
             Self::PurgeOne { .. } => 22,
             Self::MoveOne { .. } => 23,
             Self::PutGroup { .. } => 24,
+            Self::PutAtomic { .. } => 25,
         }
     }
 }
@@ -68,7 +70,7 @@ impl Operation {
 impl Operation {
     /// Any operation, drawn: the common ones more often.
     pub fn any(choices: &mut Choices) -> Self {
-        match choices.pick(49) {
+        match choices.pick(51) {
             0..6 => Self::any_put(choices),
             6..9 => Self::PutUnique {
                 key: [0, 0, 1][choices.pick(3)],
@@ -105,6 +107,10 @@ impl Operation {
                 count: [1, 1, 1, 3][choices.pick(4)],
                 delay_s: [0, 0, 0, 3][choices.pick(4)],
             },
+            48 | 49 => {
+                let count = if choices.pick(200) < 199 { [1, 2, 3][choices.pick(3)] } else { 300 };
+                Self::PutAtomic { count }
+            }
             _ => Self::MoveOne { which: choices.pick(3) },
         }
     }

@@ -66,6 +66,8 @@ pub struct Entry {
     pub key: Option<(u8, Option<(u64, u64)>)>,
     /// The group.
     pub group: Option<u8>,
+    /// The first message of those that it was put with as one.
+    pub batch: Option<usize>,
     /// Whose put it is, and when that ended, one way or the other.
     pub pid: Pid,
     pub put_ended: Option<Moment>,
@@ -114,6 +116,11 @@ pub struct Ledger {
 pub type Verdict = Result<(), String>;
 
 impl Ledger {
+    /// When the power went last; 0 if it never did.
+    pub fn cuts(&self) -> Moment {
+        self.cuts
+    }
+
     pub fn moment(&mut self) -> Moment {
         self.now += 1;
         self.now

@@ -57,6 +57,9 @@ pub enum Operation {
         count: usize,
         delay_s: u64,
     },
+    PutAtomic {
+        count: usize,
+    },
     Claim {
         most: usize,
         visibility_s: u64,
@@ -175,6 +178,7 @@ impl Actor {
             Operation::PutUnique { key, window_s, delay_s, group } => self.put_unique(key, window_s, delay_s, group),
             Operation::PutGroup { group, count, delay_s } => self.put_group(group, count, delay_s),
             Operation::PutBatch { count, delay_s } => self.put_batch(count, delay_s),
+            Operation::PutAtomic { count } => self.put_atomic(count),
             Operation::Claim { most, visibility_s } => {
                 let visibility = Visibility::Timed(Some(Duration::from_secs(visibility_s)));
                 drop(self.claim(ClaimRequest { visibility, most }));
@@ -218,6 +222,7 @@ impl Actor {
                     | Error::NoSuchMessage { .. }
                     | Error::Refused { .. }
                     | Error::Full { .. }
+                    | Error::NotInABatch { .. }
             );
             // A queue that somebody began to drop is away, and comes back if that one dies.
             let was_away =
@@ -262,6 +267,7 @@ impl Actor {
                 was_moved: false,
                 key: None,
                 group: None,
+                batch: None,
                 pid: self.pid,
                 put_ended: None,
                 began_ms: now_ms,

@@ -101,7 +101,8 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     let mut world = Arc::into_inner(world).expect("all processes have ended").into_inner().expect("no panic");
     let now_ms = world.disk.now_ms;
     let keys = if world.promises_keys() { world.ledger.check_keys() } else { Ok(()) };
-    if let Err(why) = world.ledger.close(now_ms).and(keys) {
+    let batches = world.ledger.check_batches();
+    if let Err(why) = world.ledger.close(now_ms).and(keys).and(batches) {
         world.violate(why);
     }
     Outcome {

@@ -52,6 +52,7 @@ const CUT: [u32; 4] = [0, 0, 1, 0];
 const TICK: [u32; 4] = [0, 0, 0, 1];
 
 const BATCH: Operation = Operation::PutBatch { count: 2, delay_s: 0 };
+const ATOMIC: Operation = Operation::PutAtomic { count: 2 };
 const DELAYED: Operation = Operation::Put { delay_s: 3, priority: 5, ttl_s: 0, durable: true, long: false };
 const UNSYNCED: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: false, long: false };
 const CLAIM_THREE: Operation = Operation::Claim { most: 3, visibility_s: 30 };
@@ -109,6 +110,12 @@ pub const SCENARIOS: &[Scenario] = &[
     case("batch: errors", &[], &[&[BATCH]], 0, ERROR),
     case("batch: kills", &[], &[&[BATCH]], 0, KILL),
     case("batch: power cuts", &[PUT], &[&[BATCH, PUT]], 0, CUT),
+    case("atomic batch: errors", &[PUT], &[&[ATOMIC]], 0, ERROR),
+    case("atomic batch: kills", &[PUT], &[&[ATOMIC], &[CLAIM_THREE]], 0, KILL),
+    case("atomic batch: power cuts", &[PUT], &[&[ATOMIC, PUT]], 0, CUT),
+    case("atomic batch and claim", &[], &[&[ATOMIC], &[CLAIM_THREE]], 2, NOTHING),
+    case("atomic batch and put", &[], &[&[ATOMIC], &[PUT]], 2, NOTHING),
+    case("atomic batch of many: kills", &[], &[&[Operation::PutAtomic { count: 258 }]], 0, KILL),
     case("claim and delete: errors", &[PUT, PUT], &[&[CLAIM, DELETE]], 0, ERROR),
     case("claim and delete: kills", &[PUT, PUT], &[&[CLAIM, DELETE]], 0, KILL),
     case("claim and delete: power cuts", &[PUT, PUT], &[&[CLAIM, DELETE]], 0, CUT),
@@ -226,6 +233,8 @@ pub const SCENARIOS: &[Scenario] = &[
     capped(room_for_one, case("put to a full queue: kills", &[PUT, CLAIM], &[&[DELETE], &[PUT]], 0, KILL)),
     capped(room_for_two, case("batch to a capped queue: errors", &[PUT], &[&[BATCH]], 0, ERROR)),
     capped(room_for_two, case("batch to a capped queue: kills", &[], &[&[BATCH], &[PUT]], 0, KILL)),
+    capped(room_for_two, case("atomic batch to a capped queue: errors", &[], &[&[ATOMIC]], 0, ERROR)),
+    capped(room_for_two, case("atomic batch and put to a capped queue", &[], &[&[PUT], &[ATOMIC]], 2, NOTHING)),
     capped(room_for_one, case("unique put to a full queue: errors", &[UNIQUE], &[&[UNIQUE]], 0, ERROR)),
     capped(room_for_one, case("two puts to a capped queue", &[], &[&[PUT], &[PUT]], 2, NOTHING)),
     capped(room_for_one, case("two puts to a capped queue, and a while between", &[], &[&[PUT], &[PUT]], 1, TICK)),

@@ -74,13 +74,13 @@ impl Entry {
 }
 
 impl Queue {
-    /// An error if the policy has no room for one message more, of so many bytes. (What a file has besides its body, this
+    /// An error if the policy has no room for so many messages more, of so many bytes. (What a file has besides its body, this
     /// engine has not.)
-    pub(super) fn admit(&self, name: &QueueName, len_bytes: usize) -> Result<()> {
+    pub(super) fn admit(&self, name: &QueueName, messages: usize, len_bytes: usize) -> Result<()> {
         let held = self.entries.values().map(|entry| entry.body.len() as u64).sum::<u64>();
         let full = |held, cap, limit| Err(Error::Full { queue: name.clone(), held, cap, limit });
         match (self.policy.max_messages, self.policy.max_bytes) {
-            (Some(cap), _) if self.entries.len() as u64 >= cap => {
+            (Some(cap), _) if (self.entries.len() + messages) as u64 > cap => {
                 full(format!("{} messages", self.entries.len()), "max-messages", cap.to_string())
             }
             (_, Some(cap)) if len_bytes as u64 > cap => {
@@ -264,7 +264,7 @@ impl Contents {
         body: Vec<u8>,
         now: UnixMillis,
     ) -> Result<MessageId> {
-        self.queue(name)?.admit(name, body.len())?;
+        self.queue(name)?.admit(name, 1, body.len())?;
         self.ids += 1;
         let mut distinct = [0; 10];
         distinct[2..].copy_from_slice(&self.ids.to_be_bytes());

@@ -204,9 +204,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if let (Some(priority), Some(first)) = (run.leaf_of, run.messages.first()) {
             let leaf = self.layout.leaf(priority, first.name.seq);
             let group = leaf.parent().unwrap_or(&leaf).to_owned();
-            self.make_parents(&leaf)?;
-            // Over an empty leaf, should one be there: nobody else has numbers of it.
-            self.fs().replace(&run.dir, &leaf).at("publish", &leaf)?;
+            // Nobody else has numbers of it.
+            self.replace_into(&run.dir, &leaf)?;
             dirs.insert(group);
             ids.extend(run.messages.iter().map(|message| message.name.id));
             return Ok(());

@@ -67,11 +67,13 @@ pub enum Fault {
     RoomGivenEarly,
     /// A count passes over what has its room and not yet its place.
     RoomOfWritersForgotten,
+    /// The messages of an atomic batch are published one by one.
+    BatchInParts,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -102,5 +104,6 @@ impl Fault {
         Self::RoomUnlocked,
         Self::RoomGivenEarly,
         Self::RoomOfWritersForgotten,
+        Self::BatchInParts,
     ];
 }

@@ -30,6 +30,8 @@ use crate::domain::{ClaimPlace, Invalid, KeyHash, MessageId, MessageName, Priori
 
 /// How many sequence numbers share a leaf directory.
 pub(crate) const LEAF_LEN: u64 = 256;
+/// How many sequence numbers share a directory of leaves.
+pub(crate) const GROUP_LEN: u64 = 256 * LEAF_LEN;
 
 /// How many directories share the unique keys, and how many the groups; each is the lock for its own.
 pub(crate) const SHARDS: u64 = 256;
@@ -92,6 +94,10 @@ impl Layout {
 
     pub(crate) fn sweep(&self) -> PathBuf {
         self.dir.join("sweep")
+    }
+
+    pub(crate) fn skipped(&self) -> PathBuf {
+        self.dir.join("skipped")
     }
 
     pub(crate) fn room(&self) -> PathBuf {
@@ -301,7 +307,7 @@ pub(crate) enum Place {
 pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
     let Some(parts) = plain_parts(inside) else { return Place::Stray };
     match (parts.as_slice(), kind) {
-        (["policy.json" | "state" | "lock" | "sweep" | "room"], Kind::File)
+        (["policy.json" | "state" | "lock" | "sweep" | "room" | "skipped"], Kind::File)
         | (["wake" | "vacancy"], Kind::Other)
         | (
             ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | UNIQUE | GROUPS] | ["claimed", HELD],

@@ -249,6 +249,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn stat_now(&self) -> Result<Stat> {
         // Known before the messages are counted: of one that is put meanwhile, neither number nor message counts.
         let numbers = self.next_number().ok().flatten().map(|next| Numbers { next, there: 0 });
+        let skipped = self.skipped();
         let mut stat = Stat { policy: self.policy()?, numbers, ..Stat::default() };
         let now = self.now();
         let dir = self.layout.dir();
@@ -276,6 +277,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 }
             })
             .at("read", dir)?;
+        if let Some(numbers) = &mut stat.numbers {
+            numbers.next = numbers.next.saturating_sub(skipped);
+        }
         Ok(stat)
     }
 }

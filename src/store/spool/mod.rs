@@ -5,13 +5,14 @@
 //! - [`fs`]: the calls to the system, as a trait; `lock`: the locks and their order;
 //! - `layout`: which path means what; `record`: the bytes of a message file;
 //! - `moves`: how a name gets from one place to another so that a power cut cannot lose it;
+//! - `modes`: who may do what with what is made;
 //! - `sequence`: the counter that orders a queue;
 //! - `queues`: how queues are made and dropped; `policy`: what one is told to do;
 //! - `temporaries`: what writers left who died before they had published it;
 //! - `entries`: second names of messages, for `unique`, the keys of which there is one message at a time, and for
 //!   `groups`, of which one message at a time is deliverable;
 //! - `room`: how much a queue holds, where that is capped, and how much its disk has left;
-//! - `put`, `keyed`, `batch`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
+//! - `put`, `keyed`, `batch`, `atomic`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
@@ -29,10 +30,11 @@ use std::time::Duration;
 
 use self::fs::{Access, Fault, FileHandle, Fs, Kind, Names, RealFs, Status};
 use self::layout::Layout;
+use self::modes::{Heir, Modes, PRIVATE};
 use self::moves::SharedMoves;
 use super::{
-    AfterEach, At, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result, Stat, Store,
-    UniquePut, Watch, Which,
+    AfterEach, At, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result,
+    Stat, Store, UniquePut, Watch, Which,
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
@@ -40,6 +42,7 @@ use crate::domain::{
     UnixSeconds,
 };
 
+mod atomic;
 mod batch;
 mod bulk;
 mod claim;
@@ -55,6 +58,7 @@ mod keyed;
 mod layout;
 mod lock;
 mod look;
+mod modes;
 mod move_lock;
 mod moves;
 mod policy;
@@ -78,55 +82,6 @@ pub enum Order {
     /// Bare POSIX: a rename's two halves may part. The published name is synced, and every move of a message
     /// is a link, a sync, an unlink and a sync, so that at each moment one durable name exists.
     Classical,
-}
-
-/// Permissions of what is made in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Modes {
-    dir: u32,
-    file: u32,
-}
-
-impl Modes {
-    /// Files get what their directory has, without the right to execute and the special bits.
-    fn of_dir(dir: u32) -> Self {
-        Self { dir, file: dir & 0o666 }
-    }
-}
-
-const PRIVATE: u32 = 0o700;
-
-/// The user and the group, by number, who are to have what somebody else makes: a repair by root shuts nobody out.
-#[derive(Debug, Clone, Copy)]
-struct Heir {
-    owner: u32,
-    group: u32,
-}
-
-impl Heir {
-    /// The owner and the group of a directory, for what is made in it.
-    fn of_dir(status: Status) -> Self {
-        Self { owner: status.owner, group: status.group }
-    }
-
-    /// Gives away what was just made, as far as its maker may: only root can give it to another user, and its owner to a
-    /// group that he is in. Where more is needed, the next look tells of a wrong owner.
-    fn inherits(self, file: &impl FileHandle) -> io::Result<()> {
-        // (What has no number in a container cannot be given to.)
-        let may_not =
-            |error: &io::Error| matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput);
-        let status = file.status()?;
-        if (status.owner, status.group) == (self.owner, self.group) {
-            return Ok(());
-        }
-        match file.set_owner(self.owner, self.group) {
-            Err(error) if may_not(&error) => match file.set_owner(status.owner, self.group) {
-                Err(error) if may_not(&error) => Ok(()),
-                other => other,
-            },
-            other => other,
-        }
-    }
 }
 
 /// A spool: the directory that holds queues.
@@ -530,6 +485,10 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         body: &mut dyn io::Read,
     ) -> Result<UniquePut> {
         self.on(queue, |queue| queue.put_keyed(new, Some(unique), body, &queue.policy()?))
+    }
+
+    fn begin_atomic<'a>(&'a self, queue: &QueueName) -> Result<Box<dyn AtomicBatch + 'a>> {
+        Ok(Box::new(self.gather(queue)?))
     }
 
     fn put_batch(&self, queue: &QueueName, batch: &[(NewMessage, Vec<u8>)]) -> BatchOutcome {

@@ -149,6 +149,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Err(no_place(to))
     }
 
+    /// As [`Self::rename_into`], of a directory, over an empty one if it is there.
+    pub(super) fn replace_into(&self, from: &Path, to: &Path) -> Result<()> {
+        for _ in 0..TRIES {
+            self.make_parents(to)?;
+            match self.fs().replace(from, to) {
+                // Somebody has tidied up the one above it, which was empty.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !self.is_gone(from) => {}
+                other => return other.at("publish", to),
+            }
+        }
+        Err(no_place(to))
+    }
+
     /// Where a power cut has left both names of a move that nobody had synced: the old one is to go.
     fn complete_move(&self, from: &Path, to: &Path) -> Result<Moved> {
         let (old, new) = (self.fs().status(from), self.fs().status(to));

@@ -22,9 +22,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Queue;
-use super::fs::{Access, Bell, Fault, FileHandle, Fs, Status};
+use super::fs::{Access, Bell, Fault, FileHandle, Fs, Status, is_of_the_file};
 use super::layout::{EntryOf, Place, classify, parse_hex};
-use super::record::Opened;
+use super::record::{Opened, ReadError};
 use crate::domain::units::format_size;
 use crate::domain::{Clock, MessageId, NewMessage, Policy, UnixMillis};
 use crate::store::{At, Error, Result};
@@ -68,7 +68,7 @@ const MARK: &str = "room ";
 const MARK_MAX: usize = 48;
 
 /// What a batch's own file is called in its directory.
-pub(super) const BATCH_MARK: &str = "room";
+const BATCH_MARK: &str = "room";
 
 /// Room that somebody has, by one count of the queue.
 #[derive(Debug, Clone, Copy)]
@@ -242,17 +242,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut most = loads.len();
         loop {
             let load = loads[..most].iter().fold(Load::default(), |sum, load| sum.plus(*load));
-            let mark = |load: Load| {
-                let path = dir.join(BATCH_MARK);
-                let file = self.fs().open_or_create(&path, self.modes.file).at("create", &path)?;
-                file.write_all_at(&load.as_mark(), 0).at("write", &path)
-            };
-            match self.take_room(load, policy, &mut || mark(load)) {
+            match self.take_room_for_batch(load, policy, dir) {
                 // Half of them, and then the half of those: what is left over asks again by itself.
                 Err(Error::Full { .. }) if most > 1 => most = most.div_ceil(2),
                 other => return other.map(|taken| (most, taken)),
             }
         }
+    }
+
+    /// Takes room for messages in a directory of their own in `tmp/`, in which a file says so.
+    pub(super) fn take_room_for_batch(&self, load: Load, policy: &Policy, dir: &Path) -> Result<Option<Taken>> {
+        self.take_room(load, policy, &mut || {
+            let path = dir.join(BATCH_MARK);
+            let file = self.fs().open_or_create(&path, self.modes.file).at("create", &path)?;
+            file.write_all_at(&load.as_mark(), 0).at("write", &path)
+        })
     }
 
     /// Takes room for one message whose temporary says so from then on.
@@ -453,7 +457,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 break;
             }
             let id = path.file_name().and_then(|name| name.to_str()?.parse::<MessageId>().ok());
-            match (self.load_of_temporary(&path, status), id) {
+            match (self.load_of_temporary(&path, status)?, id) {
                 (Some(load), Some(id)) if met.insert(id) => *held = held.plus(load),
                 _ => {}
             }
@@ -461,17 +465,26 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(())
     }
 
-    /// What room a temporary has: nothing if it has none yet.
-    fn load_of_temporary(&self, path: &Path, status: Status) -> Option<Load> {
+    /// What room a temporary has: nothing if it has none yet. Of one that cannot be read it is taken that it has.
+    fn load_of_temporary(&self, path: &Path, status: Status) -> Result<Option<Load>> {
         let path = if status.kind == super::Kind::Dir { path.join(BATCH_MARK) } else { path.to_owned() };
-        let file = self.fs().open(&path, Access::Read).ok()?;
-        let mut start = [0; MARK_MAX];
-        let got = file.read_at(&mut start, 0).ok()?;
-        if let Some(load) = Load::of_mark(&start[..got]) {
-            return Some(load);
+        let look = || -> Result<Option<Load>, ReadError> {
+            let file = self.fs().open(&path, Access::Read)?;
+            let mut start = [0; MARK_MAX];
+            let got = file.read_at(&mut start, 0)?;
+            if let Some(load) = Load::of_mark(&start[..got]) {
+                return Ok(Some(load));
+            }
+            let len_bytes = file.status()?.len_bytes;
+            Opened::<F::File>::new(file).map(|_| Some(Load::one(len_bytes)))
+        };
+        match look() {
+            Ok(load) => Ok(load),
+            Err(ReadError::Damaged(_)) => Ok(None),
+            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(ReadError::Io(error)) if is_of_the_file(&error) => Ok(Some(Load::one(status.len_bytes))),
+            Err(ReadError::Io(error)) => Err(error).at("read", &path),
         }
-        let len_bytes = file.status().ok()?.len_bytes;
-        Opened::<F::File>::new(file).is_ok().then(|| Load::one(len_bytes))
     }
 }
 

@@ -10,7 +10,7 @@
 use std::ops::ControlFlow;
 
 use super::fs::{Fault, FileHandle, Fs, is_out_of_space};
-use super::layout::{LEAF_LEN, parse_name};
+use super::layout::{GROUP_LEN, LEAF_LEN, parse_hex, parse_name};
 use super::{Kind, Queue};
 use crate::domain::{Clock, Seq};
 use crate::store::{At, Result};
@@ -28,6 +28,9 @@ const LAST: u64 = u64::MAX - 2 * LEAF_LEN + 1;
 
 /// The length of the counter file: a boot id (36), the number (16), the checksum (8), separators.
 const STATE_LEN: usize = 63;
+
+/// The length of what says how many numbers were skipped.
+const SKIPPED_LEN: usize = 17;
 
 /// A run of numbers that one caller owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +127,46 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let is_due = first / SYNC_EVERY != next / SYNC_EVERY;
         self.write_counter(&counter.file, &counter.boot, next, is_due)?;
         Ok(Block { first, len })
+    }
+
+    /// Takes a run of `len` numbers that begins at a multiple of that: all of a leaf, or of a directory of leaves. None of
+    /// them is used yet, and those that are passed over never are.
+    pub(super) fn take_run(&self, len: u64) -> Result<u64> {
+        let counter = self.open_counter()?;
+        let first = counter.next.min(LAST - LAST % GROUP_LEN - GROUP_LEN).next_multiple_of(len);
+        let next = first + len;
+        let is_due = counter.next / SYNC_EVERY != next / SYNC_EVERY;
+        self.write_counter(&counter.file, &counter.boot, next, is_due)?;
+        self.add_to_skipped(|skipped| skipped.saturating_add(next - counter.next));
+        Ok(first)
+    }
+
+    /// So many numbers of a run are in use after all.
+    pub(super) fn use_skipped(&self, count: u64) {
+        if let Ok(_lock) = self.lock_counter() {
+            self.add_to_skipped(|skipped| skipped.saturating_sub(count));
+        }
+    }
+
+    /// How many numbers were given out that no message ever had, as far as that is known: `stat` tells by it what flows,
+    /// and nothing else depends on it.
+    pub(super) fn skipped(&self) -> u64 {
+        let mut bytes = [0; SKIPPED_LEN];
+        let read =
+            self.fs().open(&self.layout.skipped(), super::Access::Read).and_then(|file| file.read_at(&mut bytes, 0));
+        let text = read.ok().and_then(|got| std::str::from_utf8(&bytes[..got]).ok());
+        text.and_then(|text| parse_hex(text.trim_end(), SKIPPED_LEN - 1)).unwrap_or(0)
+    }
+
+    /// The caller has the lock of the counter.
+    fn add_to_skipped(&self, change: impl FnOnce(u64) -> u64) {
+        let text = format!("{:016x}\n", change(self.skipped()));
+        let path = self.layout.skipped();
+        let file = match self.fs().open(&path, super::Access::ReadWrite) {
+            Err(_) => self.create_file(&path).ok(),
+            Ok(file) => Some(file),
+        };
+        let _ = file.map(|file| file.write_all_at(text.as_bytes(), 0));
     }
 
     /// Sees to it that what a power cut put back into `tmp/` has its numbers.
