@@ -423,7 +423,7 @@ fn any_visibility() -> impl Strategy<Value = Visibility> {
 }
 
 fn any_settings() -> impl Strategy<Value = Vec<&'static str>> {
-    const SETTINGS: [&str; 17] = [
+    const SETTINGS: [&str; 19] = [
         "visibility=2s",
         "visibility=0s",
         "visibility=1500ms",
@@ -438,6 +438,8 @@ fn any_settings() -> impl Strategy<Value = Vec<&'static str>> {
         "dead-letter=none",
         "dead-letter=a",
         "durability=none",
+        "expired=dead-letter",
+        "expired=delete",
         "max-messages=3",
         "max-messages=none",
         "max-messages=none",

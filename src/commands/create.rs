@@ -17,6 +17,8 @@ use crate::store::{Error, Store as _};
 ///   dead-letter=QUEUE     where it goes; made when it is needed [QUEUE.dead]
 ///   delay=DUR             new messages are not deliverable before this [0s]
 ///   retention=DUR         messages older than this are never delivered [none]
+///   expired=delete|dead-letter  what becomes of those, and of messages whose
+///                         time to live (put --ttl) is over [delete]
 ///   durability=full|none  whether a printed id survives power loss [full]
 ///   max-messages=N        a put that would make it more fails with status 75,
 ///                         or waits (put --wait) [none]

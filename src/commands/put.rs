@@ -79,7 +79,7 @@ pub(crate) struct PutArgs {
     #[arg(short, long, value_name = "N", default_value_t)]
     priority: Priority,
 
-    /// Never delivered once DUR from now has passed: the message is deleted instead
+    /// Never delivered once DUR from now has passed: the message is deleted, or parked as a dead letter, as the policy says
     #[arg(long, value_name = "DUR", value_parser = duration)]
     ttl: Option<Duration>,
 

@@ -278,6 +278,21 @@ pub struct Failure {
     pub reason: String,
 }
 
+impl Failure {
+    /// What the delivery log says of a message that became too old.
+    const OF_AGE: &str = "it became too old";
+
+    /// That a message was taken out of its queue because it was too old, when it had been claimed so often.
+    pub fn of_age(at: UnixMillis, deliveries: u32) -> Self {
+        Self { at, delivery: deliveries, reason: Self::OF_AGE.to_owned() }
+    }
+
+    /// Whether it says that.
+    pub fn is_of_age(&self) -> bool {
+        self.reason == Self::OF_AGE
+    }
+}
+
 /// What a message was in another queue, which it goes on to be in the one that it is put to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {

@@ -131,6 +131,39 @@ pub struct Policy {
     /// The same for the number of files that the disk has room for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserve_inodes: Option<u64>,
+    /// What becomes of messages that are too old.
+    #[serde(skip_serializing_if = "Expired::is_default")]
+    pub expired: Expired,
+}
+
+/// What becomes of a message that is too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expired {
+    /// It is deleted.
+    #[default]
+    Delete,
+    /// It goes to the dead-letter queue.
+    DeadLetter,
+}
+
+impl Expired {
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde hands over a reference to the field.
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl FromStr for Expired {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "delete" => Ok(Self::Delete),
+            "dead-letter" => Ok(Self::DeadLetter),
+            _ => Err(Invalid::new(text, "what becomes of a message that is too old: delete or dead-letter")),
+        }
+    }
 }
 
 /// What puts leave free on a disk when the policy does not say: enough to log in, look, and delete something.
@@ -169,6 +202,7 @@ impl Default for Policy {
             max_bytes: None,
             reserve: None,
             reserve_inodes: None,
+            expired: Expired::Delete,
         }
     }
 }
@@ -194,7 +228,7 @@ pub enum PolicyError {
 
 impl Policy {
     /// What [`Policy::apply`] can set.
-    pub const KEYS: [&'static str; 10] = [
+    pub const KEYS: [&'static str; 11] = [
         "visibility",
         "max-deliveries",
         "dead-letter",
@@ -205,6 +239,7 @@ impl Policy {
         "max-bytes",
         "reserve",
         "reserve-inodes",
+        "expired",
     ];
 
     /// Applies one setting written as `KEY=VALUE`; `none` takes an optional one away.
@@ -224,6 +259,7 @@ impl Policy {
             "max-messages" => self.max_messages = optional(value, parse_max_messages).map_err(bad)?,
             "max-bytes" => self.max_bytes = optional(value, parse_size).map_err(bad)?,
             "reserve" => self.reserve = reserve(value, parse_size).map_err(bad)?,
+            "expired" => self.expired = value.parse().map_err(bad)?,
             "reserve-inodes" => self.reserve_inodes = reserve(value, parse_inodes).map_err(bad)?,
             _ => self.durability = value.parse().map_err(bad)?,
         }
@@ -240,7 +276,7 @@ impl Policy {
             let source = Invalid::new("0", MAX_DELIVERIES);
             return Err(PolicyError::BadValue { key: "max-deliveries", source });
         }
-        if self.max_deliveries.is_some() {
+        if self.max_deliveries.is_some() || self.expired == Expired::DeadLetter {
             self.dead_letter_queue(name).map_err(bad)?;
         }
         for (key, cap, expected) in
@@ -395,7 +431,7 @@ mod tests {
         let mut policy = Policy::default();
         let settings =
             ["visibility=5m", "max-deliveries=3", "dead-letter=graves", "delay=1s", "retention=14d", "durability=none"];
-        let caps = ["max-messages=10", "max-bytes=64KiB", "reserve=none", "reserve-inodes=5"];
+        let caps = ["max-messages=10", "max-bytes=64KiB", "reserve=none", "reserve-inodes=5", "expired=dead-letter"];
         for setting in settings.into_iter().chain(caps) {
             policy.apply(setting).unwrap();
         }
@@ -409,7 +445,14 @@ mod tests {
         assert_eq!(policy.max_deliveries, None);
         for wrong in ["visibility", "visibility=", "visibility=5", "max-deliveries=0", "colour=red", "durability=some"]
             .into_iter()
-            .chain(["max-messages=0", "max-messages=+1", "max-bytes=10", "reserve=-1B", "reserve-inodes=few"])
+            .chain([
+                "max-messages=0",
+                "max-messages=+1",
+                "max-bytes=10",
+                "reserve=-1B",
+                "reserve-inodes=few",
+                "expired=burn",
+            ])
         {
             assert!(policy.apply(wrong).is_err(), "{wrong} was taken");
         }

@@ -94,7 +94,7 @@ impl<C: Clock> AtomicBatch for MemoryBatch<'_, C> {
 
     fn commit(self: Box<Self>) -> Result<Vec<MessageId>> {
         let wait = self.messages.iter().map(|(new, _)| new.wait).max().unwrap_or_default();
-        let (contents, ids) = self.store.until_room(wait, |contents| {
+        let (contents, ids) = self.store.until_room(wait, &self.queue, |contents| {
             let bytes = self.messages.iter().map(|(_, body)| body.len()).sum();
             let now = self.store.clock.now();
             contents.queue(&self.queue)?.admit(&self.queue, self.messages.len(), bytes)?;
@@ -143,15 +143,21 @@ impl<C: Clock> MemoryStore<C> {
     fn until_room<T>(
         &self,
         wait: Duration,
+        queue: &QueueName,
         mut attempt: impl FnMut(&mut Contents) -> Result<T>,
     ) -> Result<(MutexGuard<'_, Contents>, T)> {
-        let (mut contents, began) = (self.contents(), Instant::now());
+        let (mut contents, began, mut has_swept) = (self.contents(), Instant::now(), false);
         loop {
             let left = wait.saturating_sub(began.elapsed());
             match attempt(&mut contents) {
+                Err(Error::Full { .. }) if !has_swept => {
+                    has_swept = true;
+                    contents.sweep(queue, self.clock.now())?;
+                }
                 Err(Error::Full { .. }) if !left.is_zero() => {
                     let rung = self.rung.wait_timeout(contents, left.min(LONGEST_SLEEP));
                     contents = rung.unwrap_or_else(PoisonError::into_inner).0;
+                    has_swept = false;
                 }
                 done => return done.map(|done| (contents, done)),
             }
@@ -212,7 +218,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).map_err(Error::Body)?;
         let (contents, id) =
-            self.until_room(new.wait, |contents| contents.put(queue, new, bytes.clone(), self.clock.now()))?;
+            self.until_room(new.wait, queue, |contents| contents.put(queue, new, bytes.clone(), self.clock.now()))?;
         self.ring(contents);
         Ok(id)
     }
@@ -232,7 +238,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         }
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).map_err(Error::Body)?;
-        let (contents, put) = self.until_room(new.wait, |contents| {
+        let (contents, put) = self.until_room(new.wait, queue, |contents| {
             let now = self.clock.now();
             if let Some(id) = contents.queue(queue)?.in_force(&unique.key, now) {
                 return Ok(UniquePut::Present(id));
@@ -266,7 +272,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         drop(contents);
         for (new, body) in batch {
             let wait = wait.saturating_sub(began.elapsed());
-            match self.until_room(wait, |contents| contents.put(queue, new, body.clone(), now)) {
+            match self.until_room(wait, queue, |contents| contents.put(queue, new, body.clone(), now)) {
                 Ok((_, id)) => outcome.ids.push(id),
                 Err(error) => {
                     outcome.error = Some(error);
@@ -379,7 +385,7 @@ impl<C: Clock> Store for MemoryStore<C> {
                 all.into_iter().map(Entry::peeked).collect()
             }
             Which::Next(most) => {
-                let is_expired = |e: &Entry| lifecycle::is_expired(e.message.facts(e.deliveries), &here.policy, now);
+                let is_expired = |e: &Entry| lifecycle::is_expired(e.facts(), &here.policy, now);
                 let ready = entries.filter(|entry| entry.state == State::Ready && !is_expired(entry));
                 ready.take(most).map(Entry::peeked).collect()
             }
@@ -450,7 +456,9 @@ impl<C: Clock> Store for MemoryStore<C> {
                 && which.matches(&entry.listed(), now)
                 && let Some(entry) = here.entries.remove(&seq)
             {
-                if let Err(error) = contents.queue(to)?.admit(to, 1, entry.body.len()) {
+                let room = contents.queue(to)?.admit(to, 1, entry.body.len());
+                let room = room.or_else(|_| contents.sweep(to, now)?.admit(to, 1, entry.body.len()));
+                if let Err(error) = room {
                     contents.queue(from)?.entries.insert(seq, entry);
                     full = Some(error);
                     break;

@@ -92,6 +92,7 @@ fn a_policy_is_kept_as_it_was_given(b: &Bench) {
         max_bytes: Some(5 << 20),
         reserve: Some(0),
         reserve_inodes: Some(77),
+        expired: mq::domain::queue::Expired::DeadLetter,
     };
     b.store.create_queue(&name("other"), &policy, None).unwrap();
     assert_eq!(b.store.policy(&name("other")).unwrap(), policy);

@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::operations::{Operation, Then};
 
 /// What the operations are called, by [`Operation::kind`].
-pub const KINDS: [&str; 26] = [
+pub const KINDS: [&str; 27] = [
     "Put",
     "PutBatch",
     "Claim",
@@ -31,6 +31,7 @@ pub const KINDS: [&str; 26] = [
     "MoveOne",
     "PutGroup",
     "PutAtomic",
+    "Pass",
 ];
 
 impl Operation {
@@ -63,6 +64,7 @@ impl Operation {
             Self::MoveOne { .. } => 23,
             Self::PutGroup { .. } => 24,
             Self::PutAtomic { .. } => 25,
+            Self::Pass { .. } => 26,
         }
     }
 }

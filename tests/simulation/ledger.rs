@@ -88,6 +88,8 @@ pub struct Ledger {
     pub limit: Option<u32>,
     /// The lowest limit that was ever in force.
     pub lowest_limit: Option<u32>,
+    /// What is too old goes to the dead letters.
+    pub keeps_expired: bool,
     /// How many messages the queue may hold, if it says.
     pub cap: Option<u64>,
     /// There may be dead letters, which lie in another queue.
@@ -301,7 +303,8 @@ impl Ledger {
         if matches!(entry.fate, Fate::Deleted(..)) {
             return Err(format!("I4: message {number} was deleted and came back"));
         }
-        if entry.expires_ms.is_some_and(|at| at <= now_ms) {
+        // (Where it lies when it was parked for that, it is there to be looked at.)
+        if entry.expires_ms.is_some_and(|at| at <= now_ms) && !self.keeps_expired {
             return Err(format!("message {number} was delivered although it was too old"));
         }
         if queue == "r" && !entry.was_moved {
@@ -317,7 +320,7 @@ impl Ledger {
         for (number, entry) in self.entries.iter().enumerate() {
             let is_expected = entry.acknowledged.is_some()
                 && entry.fate == Fate::Kept
-                && entry.expires_ms.is_none_or(|at| at > now_ms);
+                && (self.keeps_expired && !entry.was_moved || entry.expires_ms.is_none_or(|at| at > now_ms));
             if is_expected && entry.drained.is_none() {
                 return Err(format!("I1: message {number} was acknowledged and is lost"));
             }
@@ -332,7 +335,8 @@ impl Ledger {
         }
         // What was moved once, by one who moved all, kept its order, too, but for what was not ready then.
         let was_moved_well = |e: &Entry| e.drained_from_other && self.moves == 1 && self.cuts == 0 && e.due_ms == 0;
-        let keeps_order = |e: &Entry| !e.was_moved || was_moved_well(e) && e.deliveries.is_empty();
+        let may_be_parked = |e: &Entry| self.keeps_expired && e.expires_ms.is_some();
+        let keeps_order = |e: &Entry| !may_be_parked(e) && !e.was_moved || was_moved_well(e) && e.deliveries.is_empty();
         let drained = || self.entries.iter().enumerate().filter(|(_, e)| keeps_order(e) && e.drained.is_some());
         for (first, a) in drained() {
             for (second, b) in drained() {

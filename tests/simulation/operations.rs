@@ -85,6 +85,10 @@ pub enum Operation {
     },
     Look,
     Wait,
+    /// Time passes.
+    Pass {
+        seconds: u64,
+    },
     Purge,
     MoveAll {
         back: bool,
@@ -188,6 +192,7 @@ impl Actor {
             Operation::Release { which, delay_s } => self.release(which, delay_s),
             Operation::Extend { which, visibility_s } => self.extend(which, visibility_s),
             Operation::NoteFailure { which } => self.note_failure(which),
+            Operation::Pass { seconds } => self.with(|world| world.pass_ms(seconds * 1000)),
             Operation::Look => self.say(self.look(), "look"),
             Operation::Wait => self.say(self.wait(), "wait"),
             Operation::Purge => self.purge(),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use mq::domain::queue::Expired;
 use mq::domain::{Durability, Policy};
 use mq::store::Store as _;
 use mq::store::spool::Spool;
@@ -51,10 +52,11 @@ const MODELS: [Names; 3] = [Names::Ordered, Names::Bare, Names::Whole];
 
 fn drawn_policy(choices: &mut Choices) -> Policy {
     let mut policy = Policy::default();
-    match choices.pick(9) {
+    match choices.pick(10) {
         0..5 => {}
         5 | 6 => policy.max_deliveries = Some(2),
         7 => policy.max_messages = Some(2),
+        8 => policy.expired = Expired::DeadLetter,
         _ => policy.durability = Durability::None,
     }
     policy
@@ -88,7 +90,8 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     world.ledger.limit = policy.max_deliveries;
     world.ledger.lowest_limit = policy.max_deliveries;
     world.ledger.cap = policy.max_messages;
-    world.ledger.has_dead_letters = policy.max_deliveries.is_some();
+    world.ledger.keeps_expired = policy.expired == Expired::DeadLetter;
+    world.ledger.has_dead_letters = policy.max_deliveries.is_some() || world.ledger.keeps_expired;
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     // What is done where the file system cannot be told has to be right on each of them.
@@ -199,6 +202,7 @@ fn recover(world: &Shared) {
             actor.drain(name);
         }
         sweep_keys(&actor);
+        sweep_young(&actor);
         actor.with(check_leftovers);
         if actor.with(|world| !world.is_exhaustive && !world.is_unknown && world.choices.pick(8) > 6) {
             look_again(&actor);
@@ -225,6 +229,22 @@ fn sweep_keys(actor: &Actor) {
             world.disk.now_ms = second * 1000;
         });
         actor.drain(QUEUE);
+    }
+}
+
+/// Lets the time pass in which what was just changed in `tmp/` is left alone.
+fn sweep_young(actor: &Actor) {
+    for name in [QUEUE, OTHER] {
+        let tmp = Path::new(ROOT_PATH).join(name).join("tmp");
+        let is_empty = actor.with(|world| {
+            let dir =
+                world.disk.find(&tmp).and_then(|dir| world.disk.dir(dir).map(std::collections::BTreeMap::is_empty));
+            dir.unwrap_or(true)
+        });
+        if !is_empty {
+            actor.with(|world| world.pass_ms(10_000));
+            actor.drain(name);
+        }
     }
 }
 
@@ -282,6 +302,11 @@ fn check_leftovers(world: &mut World) {
     if !left.is_empty() {
         world.violate(format!("I7: left over: {}", left.join(", ")));
     }
+}
+
+/// A policy that parks what is too old.
+pub fn parks_what_is_old() -> Policy {
+    Policy { expired: Expired::DeadLetter, ..Policy::default() }
 }
 
 /// A policy that gives up soon.

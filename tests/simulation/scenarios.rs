@@ -5,7 +5,7 @@ use mq::store::spool::fs::Names;
 
 use super::caps::{room_for_one, room_for_two};
 use super::operations::{CLAIM, DELETE, Operation, PUT, TAKE, Then};
-use super::plan::{Plan, two_deliveries};
+use super::plan::{Plan, parks_what_is_old, two_deliveries};
 use super::world::Limits;
 
 /// A case and what may happen in it.
@@ -51,6 +51,7 @@ const KILL: [u32; 4] = [0, 1, 0, 0];
 const CUT: [u32; 4] = [0, 0, 1, 0];
 const TICK: [u32; 4] = [0, 0, 0, 1];
 
+const MORTAL: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 2, durable: true, long: false };
 const BATCH: Operation = Operation::PutBatch { count: 2, delay_s: 0 };
 const ATOMIC: Operation = Operation::PutAtomic { count: 2 };
 const DELAYED: Operation = Operation::Put { delay_s: 3, priority: 5, ttl_s: 0, durable: true, long: false };
@@ -72,6 +73,8 @@ const GROUP_BATCH: Operation = Operation::PutGroup { group: 0, count: 3, delay_s
 const UNIQUE_IN_GROUP: Operation = Operation::PutUnique { key: 0, window_s: 0, delay_s: 0, group: Some(0) };
 const LOOK_FOR_DAMAGE: Operation = Operation::Fsck { repair: false };
 const MOVE: Operation = Operation::MoveAll { back: false };
+/// What is put with a time to live is too old after it.
+const PASS: Operation = Operation::Pass { seconds: 125 };
 const BACK: Operation = Operation::MoveAll { back: true };
 const MOVE_ONE: Operation = Operation::MoveOne { which: 1 };
 const PURGE_ONE: Operation = Operation::PurgeOne { which: 1 };
@@ -227,6 +230,16 @@ pub const SCENARIOS: &[Scenario] = &[
     case("repair and put", &[], &[&[REPAIR], &[PUT]], 1, NOTHING),
     case("repair and claim", &[PUT, PUT], &[&[REPAIR], &[CLAIM, DELETE]], 1, NOTHING),
     case("repair and held claim", &[PUT], &[&[REPAIR], &[COMMAND]], 1, NOTHING),
+    case("put with a time to live: errors", &[], &[&[MORTAL, CLAIM, DELETE]], 0, ERROR),
+    case("put with a time to live: kills", &[], &[&[MORTAL], &[CLAIM, DELETE]], 0, KILL),
+    case("put with a time to live: power cuts", &[], &[&[MORTAL, CLAIM, DELETE]], 0, CUT),
+    Scenario { policy: parks_what_is_old, ..case("too old: errors", &[MORTAL, PASS], &[&[CLAIM, PUT]], 0, ERROR) },
+    Scenario { policy: parks_what_is_old, ..case("too old: kills", &[MORTAL, PASS], &[&[CLAIM], &[CLAIM]], 0, KILL) },
+    Scenario { policy: parks_what_is_old, ..case("too old: power cuts", &[MORTAL, PASS], &[&[CLAIM, PUT]], 0, CUT) },
+    Scenario {
+        policy: parks_what_is_old,
+        ..case("two who find it too old", &[MORTAL, PASS], &[&[CLAIM], &[CLAIM]], 2, NOTHING)
+    },
     capped(room_for_two, case("put to a capped queue: errors", &[], &[&[PUT, PUT]], 0, ERROR)),
     capped(room_for_two, case("put to a capped queue: kills", &[], &[&[PUT], &[PUT]], 0, KILL)),
     capped(room_for_two, case("put to a capped queue: power cuts", &[], &[&[PUT, PUT]], 0, CUT)),

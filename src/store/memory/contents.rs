@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use super::MemoryHold;
-use crate::domain::lifecycle::{self, Event, Outcome, State};
-use crate::domain::queue::PolicyError;
+use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
+use crate::domain::queue::{Expired, PolicyError};
 use crate::domain::units::format_size;
 use crate::domain::{
     ClaimPlace, Group, KeyHash, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, UniqueKey,
@@ -50,6 +50,13 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn name(&self, seq: Seq) -> MessageName {
         MessageName { seq, priority: self.message.priority, id: self.message.id, deliveries: self.deliveries }
+    }
+
+    /// What the life cycle needs to know of it.
+    pub(super) fn facts(&self) -> Facts {
+        let facts = self.message.facts(self.deliveries);
+        let is_over = self.failures.iter().any(Failure::is_of_age);
+        Facts { expires_at: facts.expires_at.filter(|_| !is_over), ..facts }
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -149,8 +156,7 @@ impl Queue {
     pub(super) fn in_force(&self, key: &UniqueKey, now: UnixMillis) -> Option<MessageId> {
         let (id, until) = self.keys.get(key)?;
         let is_claimed = |e: &Entry| matches!(e.state, State::Claimed { .. } | State::Held);
-        let is_expired =
-            |e: &Entry| !is_claimed(e) && lifecycle::is_expired(e.message.facts(e.deliveries), &self.policy, now);
+        let is_expired = |e: &Entry| !is_claimed(e) && lifecycle::is_expired(e.facts(), &self.policy, now);
         let is_in_force = match until {
             Some(until) => !until.is_due(now),
             None => self.entries.values().any(|entry| entry.message.id == *id && !is_expired(entry)),
@@ -182,16 +188,52 @@ impl Contents {
     pub(super) fn happen(&mut self, name: &QueueName, seq: Seq, event: Event, now: UnixMillis) -> Result<Outcome> {
         let queue = self.queue(name)?;
         let Some(entry) = queue.entries.get_mut(&seq) else { return Ok(Outcome::Stay) };
-        let facts = entry.message.facts(entry.deliveries);
+        let facts = entry.facts();
         let outcome = lifecycle::next(entry.state, event, facts, &queue.policy, now)
             .map_err(|refusal| Error::Refused { refusal })?;
         match outcome {
             Outcome::Stay => {}
             Outcome::Become(state, deliveries) => (entry.state, entry.deliveries) = (state, deliveries),
-            Outcome::Delete | Outcome::Expire => drop(queue.entries.remove(&seq)),
+            Outcome::Delete => drop(queue.entries.remove(&seq)),
+            Outcome::Expire => self.expire(name, seq, now)?,
             Outcome::DeadLetter => self.bury(name, seq)?,
         }
         Ok(outcome)
+    }
+
+    /// Takes out a message that is too old, as the policy says.
+    fn expire(&mut self, name: &QueueName, seq: Seq, now: UnixMillis) -> Result<()> {
+        let queue = self.queue(name)?;
+        if queue.policy.expired == Expired::Delete {
+            queue.entries.remove(&seq);
+            return Ok(());
+        }
+        if let Some(entry) = queue.entries.get_mut(&seq) {
+            entry.failures.push(Failure::of_age(now, entry.deliveries));
+        }
+        self.bury(name, seq)
+    }
+
+    /// Takes out what nobody has and is too old: by its sender's word when the minute is full, by the queue's from the first
+    /// of its priority on that is not.
+    fn expire_all(&mut self, name: &QueueName, now: UnixMillis) -> Result<()> {
+        let queue = self.queue(name)?;
+        let mut young = BTreeSet::new();
+        let mut old = Vec::new();
+        for (seq, entry) in queue.entries.iter().filter(|(_, entry)| entry.state == State::Ready) {
+            let by_queue = Facts { expires_at: None, ..entry.facts() };
+            let is_first = !young.contains(&entry.message.priority);
+            if is_first && lifecycle::is_expired(by_queue, &queue.policy, now) {
+                old.push(*seq);
+                continue;
+            }
+            young.insert(entry.message.priority);
+            let is_full = |at: UnixMillis| at.0.div_ceil(60_000) <= now.0 / 60_000;
+            if entry.facts().expires_at.is_some_and(is_full) {
+                old.push(*seq);
+            }
+        }
+        old.into_iter().try_for_each(|seq| self.expire(name, seq, now))
     }
 
     /// Moves a message to the end of the dead-letter queue, its delivery count as it is.
@@ -215,6 +257,8 @@ impl Contents {
             self.happen(name, seq, Event::Sweep { holder_gone }, now)?;
         }
         self.give_turns(name, now)?;
+        self.expire_all(name, now)?;
+        self.give_turns(name, now)?;
         self.queue(name)
     }
 
@@ -236,11 +280,10 @@ impl Contents {
     /// What has waited becomes what it would be if it were put now; what is too old by now goes.
     pub(super) fn take_turn(&mut self, name: &QueueName, seq: Seq, now: UnixMillis) -> Result<()> {
         let queue = self.queue(name)?;
-        let Entry { message, deliveries, .. } = &queue.entries[&seq];
-        let due = message.due;
-        if lifecycle::is_expired(message.facts(*deliveries), &queue.policy, now) {
-            queue.entries.remove(&seq);
-            return Ok(());
+        let entry = &queue.entries[&seq];
+        let due = entry.message.due;
+        if lifecycle::is_expired(entry.facts(), &queue.policy, now) {
+            return self.expire(name, seq, now);
         }
         self.happen(name, seq, Event::Turn { due }, now).map(drop)
     }

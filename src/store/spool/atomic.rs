@@ -206,6 +206,7 @@ impl<F: Fs, C: Clock> SpoolBatch<'_, F, C> {
             self.load = self.load.plus(Load::one(len_bytes));
             queue.check_long(self.load.bytes, &self.policy)?;
         }
+        queue.mark_expiry(&name, message.expires_at);
         written.files.push(path);
         self.ids.push(message.id);
         Ok(())
@@ -220,7 +221,7 @@ impl<F: Fs, C: Clock> SpoolBatch<'_, F, C> {
         }
         let Some(written) = self.written.take() else { return Ok(()) };
         let (queue, policy, durability) = (&self.queue, &self.policy, self.durability);
-        let room = queue.until_room(self.wait, self.began, &mut || {
+        let room = queue.until_room(self.wait, self.began, policy, &mut || {
             queue.check_disk(0, 0, policy)?;
             queue.take_room_for_batch(self.load, policy, &self.dir)
         })?;

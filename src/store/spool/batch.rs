@@ -58,7 +58,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         {
             let dir = self.layout.temporary(self.spool.new_id(self.now()));
             let part = self.create_temporary_dir(&dir).and_then(|lock| {
-                let (most, room) = self.until_room(wait, began, &mut || self.room_for_batch(rest, &policy, &dir))?;
+                let (most, room) =
+                    self.until_room(wait, began, &policy, &mut || self.room_for_batch(rest, &policy, &dir))?;
                 let put = self.put_part(&dir, &rest[..most], &policy, durability, &lock);
                 if put.is_err() {
                     self.give_room_back(room);
@@ -155,6 +156,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let path = dir.join(name.to_string());
             let file = self.create_file(&path)?;
             write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice(), new.failures(), &|_| Ok(()))?;
+            self.mark_expiry(&name, message.expires_at);
             messages.push(Written { name, state, path });
         }
         let priority = batch[0].0.priority;

@@ -3,16 +3,17 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Queue;
 use super::fs::{Access, Fs};
-use super::layout::{EntryOf, LEAF_LEN};
+use super::layout::{EntryOf, LEAF_LEN, parse_name};
 use super::moves::Moved;
 use super::put::Temporary;
 use super::record::Opened;
 use super::sequence::Block;
 use crate::domain::lifecycle::State;
-use crate::domain::{Clock, Durability, Group, KeyHash, MessageName, Policy, Seq};
+use crate::domain::{Clock, Durability, Group, KeyHash, MessageName, Policy, Seq, UnixMillis};
 use crate::store::{AfterEach, At, Error, Filter, Result};
 
 /// The first message of which it could not be told whether it is meant: it stays, and keeps none of the others.
@@ -55,17 +56,18 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
     /// Whether the message was there to be moved.
     fn move_one(&mut self, state: State, name: &MessageName, path: &Path) -> Result<bool> {
         let name = &MessageName { deliveries: 0, ..*name };
-        if let Some(group) = self.from.group_of(path) {
+        let (group, expires_at) = self.from.facts_for_move(path);
+        if let Some(group) = group {
             // What comes after it is to have later numbers.
             (self.numbers.len, self.most) = (0, 1);
-            return self.move_to_group(group, name, path);
+            return self.move_to_group(group, name, path, expires_at);
         }
         if self.numbers.len == 0 {
             self.numbers = self.to.take_seqs(self.most)?;
             self.most = (2 * self.most).min(LEAF_LEN);
         }
         let name_there = MessageName { seq: Seq(self.numbers.first), ..*name };
-        let moved = self.transfer(name, path, &self.to.layout.path(state, &name_there))?;
+        let moved = self.transfer(name, path, &self.to.layout.path(state, &name_there), expires_at)?;
         if moved {
             self.numbers = Block { first: self.numbers.first + 1, len: self.numbers.len - 1 };
             self.to.ring(1);
@@ -74,11 +76,18 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
     }
 
     /// To the end of its group, where it has its turn at once if nobody is before it.
-    fn move_to_group(&self, group: KeyHash, name: &MessageName, path: &Path) -> Result<bool> {
+    fn move_to_group(
+        &self,
+        group: KeyHash,
+        name: &MessageName,
+        path: &Path,
+        expires_at: Option<UnixMillis>,
+    ) -> Result<bool> {
         let _lock = self.to.lock_shard(EntryOf::Group, group)?;
         // Not one of those that were taken before: somebody may have put to the group since.
         let name_there = MessageName { seq: self.to.take_seq()?, ..*name };
-        let moved = self.transfer(name, path, &self.to.layout.path(State::Waiting { group }, &name_there))?;
+        let moved =
+            self.transfer(name, path, &self.to.layout.path(State::Waiting { group }, &name_there), expires_at)?;
         if moved {
             let _ = self.to.give_turn(group, &self.policy_there);
         }
@@ -86,14 +95,17 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
     }
 
     /// Errors: [`Error::Full`], of the other queue, and it is where it was.
-    fn transfer(&self, name: &MessageName, path: &Path, target: &Path) -> Result<bool> {
+    fn transfer(&self, name: &MessageName, path: &Path, target: &Path, expires_at: Option<UnixMillis>) -> Result<bool> {
         self.to.make_parents(target)?;
         let room = match &self.announced {
             Some(temporary) => match self.from.fs().status(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
                 other => {
                     let len_bytes = other.at("read", path)?.len_bytes;
-                    self.to.take_room_for(len_bytes, &self.policy_there, &temporary.file)?
+                    let policy = &self.policy_there;
+                    self.to.until_room(Duration::ZERO, Instant::now(), policy, &mut || {
+                        self.to.take_room_for(len_bytes, policy, &temporary.file)
+                    })?
                 }
             },
             None => None,
@@ -101,16 +113,19 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
         let moved = self.from.transfer_out(name, path, target, self.durability)?;
         if moved == Moved::Gone {
             self.to.give_room_back(room);
+        } else if let (Some(name), Some(expires_at)) = (target.file_name().and_then(parse_name), expires_at) {
+            self.to.mark_expiry(&name, Some(expires_at));
         }
         Ok(moved == Moved::Yes)
     }
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
-    /// The group of the message at `path`. One that cannot be read is moved as one of none.
-    fn group_of(&self, path: &Path) -> Option<KeyHash> {
+    /// The group of the message at `path`, and when it is too old. One that cannot be read is moved as one of none.
+    fn facts_for_move(&self, path: &Path) -> (Option<KeyHash>, Option<UnixMillis>) {
         let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok());
-        opened?.message.group.as_ref().map(Group::hash)
+        let Some(Opened { message, .. }) = opened else { return (None, None) };
+        (message.group.as_ref().map(Group::hash), message.expires_at)
     }
 
     pub(super) fn purge(&self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {

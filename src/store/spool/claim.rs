@@ -259,12 +259,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let (state, deliveries) = match outcome {
             Ok(Outcome::Become(state, deliveries)) => (state, deliveries),
             Ok(Outcome::Expire) => {
-                self.remove(&name, path, policy.durability)?;
+                self.expire(&name, path, policy, notices)?;
                 return Ok(None);
             }
             // Age goes before the limit, and the name does not tell the message's own.
             Ok(Outcome::DeadLetter) if self.has_expired(&name, path, policy) => {
-                self.remove(&name, path, policy.durability)?;
+                self.expire(&name, path, policy, notices)?;
                 return Ok(None);
             }
             Ok(Outcome::DeadLetter) => {
@@ -297,8 +297,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 notices.extend(self.quarantine(placed, "it has another message's name", policy)?);
                 Ok(None)
             }
-            Ok(checked) if lifecycle::is_expired(checked.0.facts(placed.name.deliveries), policy, self.now()) => {
-                self.remove(&placed.name, &placed.path, policy.durability)?;
+            Ok((message, _, file, place))
+                if lifecycle::is_expired(
+                    self.facts_of(&message, &file, place, placed.name.deliveries),
+                    policy,
+                    self.now(),
+                ) =>
+            {
+                drop(file);
+                // It is not delivered, so that is not counted.
+                let deliveries = placed.name.deliveries.saturating_sub(1);
+                self.expire_as(&placed.name, &placed.path, deliveries, policy, notices)?;
                 Ok(None)
             }
             Ok(checked) => Ok(Some(self.deliver(checked, placed, visibility))),
@@ -312,12 +321,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     fn checked(&self, opened: Opened<F::File>) -> Result<Checked<F::File>, ReadError> {
         if self.commits(Fault::NotChecked) { Ok(opened.unchecked()) } else { opened.check() }
-    }
-
-    /// Whether the message's header says that it is too old. What cannot be read is not known to be.
-    fn has_expired(&self, name: &MessageName, path: &Path, policy: &Policy) -> bool {
-        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::new(file).ok());
-        opened.is_some_and(|opened| lifecycle::is_expired(opened.message.facts(name.deliveries), policy, self.now()))
     }
 
     /// Renames first and opens then: who loses the race has paid for one call.

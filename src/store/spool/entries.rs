@@ -265,10 +265,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         durability: Durability,
     ) -> Result<Moved> {
         let marked = self.mark_leaving(name.id, from, durability)?;
-        let room = self.room_at(from);
+        let (room, expiry) = (self.room_at(from), self.marker_of(name, from));
         let moved = self.transfer(name, from, to, durability);
         match moved {
-            Ok(Moved::Yes) => self.give_room_back(room),
+            Ok(Moved::Yes) => {
+                self.give_room_back(room);
+                self.remove_marker(expiry);
+            }
             // Whoever was faster took it to another place of the queue, or has freed it already.
             Ok(Moved::Gone) => {
                 for Marked { plain, leaving, .. } in &marked {

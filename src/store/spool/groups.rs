@@ -35,7 +35,7 @@ use super::unique::turn_of;
 use super::{Kind, Queue};
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::{Clock, Durability, KeyHash, MessageId, MessageName, Policy};
-use crate::store::{At, Error, Message, Result};
+use crate::store::{At, Error, Message, Notice, Result};
 
 /// How many names a sweep looks at.
 const MOST_NAMES: usize = 1024;
@@ -176,21 +176,26 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.map_err(ReadError::Io).and_then(Opened::<F::File>::new),
         };
-        let message = match opened {
-            Ok(opened) => opened.message,
+        let (message, facts) = match opened {
+            Ok(opened) => {
+                let (message, _, file, place) = opened.unchecked();
+                let facts = self.facts_of(&message, &file, place, name.deliveries);
+                (message, facts)
+            }
             Err(ReadError::Damaged(why)) => {
                 self.set_aside(name, path, &why, durability)?;
                 return Ok(None);
             }
             Err(ReadError::Io(error)) => return Err(error).at("read", path),
         };
-        if lifecycle::is_expired(message.facts(name.deliveries), policy, self.now()) {
-            self.remove(name, path, durability)?;
-            return Ok(None);
+        if lifecycle::is_expired(facts, policy, self.now()) {
+            // (What cannot go to the dead letters stays, and holds up its group.)
+            let mut notices = Vec::new();
+            let is_gone = self.expire(name, path, policy, &mut notices)?;
+            return if is_gone || notices.is_empty() { Ok(None) } else { Err(unburied(&notices, path)) };
         }
         let event = Event::Turn { due: message.due };
-        let outcome =
-            lifecycle::next(State::Waiting { group }, event, message.facts(name.deliveries), policy, self.now());
+        let outcome = lifecycle::next(State::Waiting { group }, event, facts, policy, self.now());
         let Ok(Outcome::Become(state, _)) = outcome else { return Ok(None) };
         let make_entry = || -> Result<()> {
             if has_entry {
@@ -344,6 +349,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         self.give_turn(group, policy)
     }
+}
+
+fn unburied(notices: &[Notice], path: &Path) -> Error {
+    let why = notices.first().map(ToString::to_string).unwrap_or_default();
+    Error::Io { action: "move to the dead letters", path: path.to_owned(), source: io::Error::other(why) }
 }
 
 /// The groups of which there is anything among the names of a shard.

@@ -47,7 +47,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let began = Instant::now();
         // A message that is there already needs no room.
         if unique.is_none() {
-            self.until_room(new.wait, began, &mut || self.look_for_room(policy))?;
+            self.until_room(new.wait, began, policy, &mut || self.look_for_room(policy))?;
         }
         let durability = new.durability.unwrap_or(policy.durability);
         let now = self.now();
@@ -61,7 +61,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let written = write_body(&temporary.file, &temporary.path, draft.len(), body, new.failures(), &so_far)?;
         let header = draft.finish(written.0, written.1);
         let keyed = Keyed { new, message, alone, durability, header };
-        let room = self.until_room(new.wait, began, &mut || self.room_or_present(&keyed, &temporary, policy))?;
+        let room =
+            self.until_room(new.wait, began, policy, &mut || self.room_or_present(&keyed, &temporary, policy))?;
         match room {
             Ok(room) => {
                 let put = self.place_keyed(&keyed, temporary, policy);
@@ -258,6 +259,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries };
         let to = self.layout.path(state, &name);
+        self.mark_expiry(&name, message.expires_at);
         if self.rename_into(path, &to)? == Moved::Gone {
             return Err(self.vanished(path));
         }

@@ -59,6 +59,7 @@ pub(crate) const DROPPING_PREFIX: &str = ".dropped-";
 
 /// The directory of temporaries.
 pub(crate) const TMP: &str = "tmp";
+const EXPIRY: &str = "expiry";
 const UNIQUE: &str = "unique";
 const GROUPS: &str = "groups";
 const LEAVING: &str = "leaving";
@@ -94,6 +95,10 @@ impl Layout {
 
     pub(crate) fn sweep(&self) -> PathBuf {
         self.dir.join("sweep")
+    }
+
+    pub(crate) fn expiry(&self) -> PathBuf {
+        self.dir.join(EXPIRY)
     }
 
     pub(crate) fn skipped(&self) -> PathBuf {
@@ -310,7 +315,8 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
         (["policy.json" | "state" | "lock" | "sweep" | "room" | "skipped"], Kind::File)
         | (["wake" | "vacancy"], Kind::Other)
         | (
-            ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | UNIQUE | GROUPS] | ["claimed", HELD],
+            ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | EXPIRY | UNIQUE | GROUPS]
+            | ["claimed", HELD],
             Kind::Dir,
         ) => Place::Structure,
         (["tmp", id], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Temporary,
@@ -318,6 +324,15 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
         (["tmp", id, ..], Kind::File | Kind::Dir) if id.parse::<MessageId>().is_ok() => Place::Structure,
         (["spare", number], Kind::Dir) if number.parse::<usize>().is_ok_and(|n| n < SPARES) => Place::Structure,
         ([UNIQUE | GROUPS, shard], Kind::Dir) if parse_hex(shard, 2).is_some() => Place::Structure,
+        ([EXPIRY, hour], Kind::Dir) if parse_second(hour).is_some() => Place::Structure,
+        ([EXPIRY, hour, minute], Kind::Dir) if parse_second(hour).and(parse_second(minute)).is_some() => {
+            Place::Structure
+        }
+        ([EXPIRY, hour, minute, name], Kind::File)
+            if parse_second(hour).and(parse_second(minute)).is_some() && name.parse::<MessageName>().is_ok() =>
+        {
+            Place::Structure
+        }
         // In another directory than its own nobody would find it.
         ([of @ (UNIQUE | GROUPS), shard, name], Kind::File) if name.starts_with(shard) => {
             match name.parse::<EntryName>() {

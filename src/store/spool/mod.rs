@@ -12,6 +12,7 @@
 //! - `entries`: second names of messages, for `unique`, the keys of which there is one message at a time, and for
 //!   `groups`, of which one message at a time is deliverable;
 //! - `room`: how much a queue holds, where that is capped, and how much its disk has left;
+//! - `expiry`: what is too old, and how it is found;
 //! - `put`, `keyed`, `batch`, `atomic`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
@@ -47,6 +48,7 @@ mod batch;
 mod bulk;
 mod claim;
 mod entries;
+mod expiry;
 mod fault;
 mod finish;
 pub mod fs;
@@ -300,6 +302,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
                     shared: RefCell::new(None),
                     turns: RefCell::default(),
                     capped: Cell::default(),
+                    has_markers: Cell::default(),
                 })
             }
             Ok(_) => Err(missing()),
@@ -389,6 +392,8 @@ struct Queue<'a, F: Fs, C: Clock> {
     turns: RefCell<BTreeSet<KeyHash>>,
     /// Whether its policy, when it was last read, has a cap.
     capped: Cell<Option<bool>>,
+    /// Whether it has markers of messages that become too old.
+    has_markers: Cell<Option<bool>>,
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {

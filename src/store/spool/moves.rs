@@ -439,10 +439,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let entries = self.entries_at(name.id, path, status)?;
         entries.iter().try_for_each(|entry| self.keep_window(entry, durability))?;
-        let room = self.room_of(status.len_bytes);
+        let (room, marker) = (self.room_of(status.len_bytes), self.marker_of(name, path));
         let removed = self.remove_names(name, path, durability)?;
         if removed {
             self.give_room_back(room);
+            self.remove_marker(marker);
             for entry in &entries {
                 self.free(entry, durability);
             }

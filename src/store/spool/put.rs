@@ -66,7 +66,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if new.group.is_some() || policy.is_capped() {
             return self.put_keyed(new, None, body, &policy).map(UniquePut::id);
         }
-        self.until_room(new.wait, Instant::now(), &mut || self.look_for_room(&policy))?;
+        self.until_room(new.wait, Instant::now(), &policy, &mut || self.look_for_room(&policy))?;
         let durability = new.durability.unwrap_or(policy.durability);
         let now = self.now();
         let (message, state) = self.describe(new, &policy, now);
@@ -102,6 +102,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         temporary.may_be_moved = true;
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries };
+        self.mark_expiry(&name, message.expires_at);
         self.publish(&temporary.path, &name, state, durability)?;
         if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
             self.sync_temporary(temporary)?;

@@ -81,6 +81,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             shared: RefCell::new(None),
             turns: RefCell::default(),
             capped: Cell::default(),
+            has_markers: Cell::default(),
         };
         let dirs = queue.layout.fixed_dirs();
         for dir in &dirs {
@@ -177,6 +178,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             shared: RefCell::new(None),
             turns: RefCell::default(),
             capped: Cell::default(),
+            has_markers: Cell::default(),
         }
     }
 

@@ -25,6 +25,7 @@ use super::Queue;
 use super::fs::{Access, Bell, Fault, FileHandle, Fs, Status, is_of_the_file};
 use super::layout::{EntryOf, Place, classify, parse_hex};
 use super::record::{Opened, ReadError};
+use super::sweep::Thoroughness;
 use crate::domain::units::format_size;
 use crate::domain::{Clock, MessageId, NewMessage, Policy, UnixMillis};
 use crate::store::{At, Error, Result};
@@ -292,11 +293,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         &self,
         wait: Duration,
         began: Instant,
+        policy: &Policy,
         attempt: &mut dyn FnMut() -> Result<T>,
     ) -> Result<T> {
-        let mut bell = None;
+        let (mut bell, mut has_swept) = (None, false);
         loop {
             match attempt() {
+                // What is too old, or dead, or was left by the dead, may be all that is in the way.
+                Err(Error::Full { .. } | Error::NoReserve { .. }) if !has_swept => {
+                    has_swept = true;
+                    let _ = self.sweep(Thoroughness::Usual, policy);
+                }
                 Err(error @ (Error::Full { .. } | Error::NoReserve { .. })) => {
                     let Some(left) = wait.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) else {
                         return Err(error);
@@ -314,6 +321,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     };
                     let waited: io::Result<()> = open.wait(left.min(LOOK_EVERY));
                     waited.at("wait on", &self.layout.vacancy())?;
+                    has_swept = false;
                 }
                 other => return other,
             }

@@ -103,6 +103,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Self::sweep_temporaries,
             Self::sweep_keys,
             Self::sweep_groups,
+            Self::sweep_expired,
         ];
         for part in parts {
             let done = part(self, policy, &mut swept);
@@ -217,6 +218,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// Moves a message to the dead-letter queue, at its end. If that fails it stays where it is, undelivered
     /// and not lost, and the notice says why.
     pub(super) fn bury(&self, name: &MessageName, path: &Path, policy: &Policy) -> Option<Notice> {
+        self.bury_as(name, path, name.deliveries, policy)
+    }
+
+    /// As [`Self::bury`], with another delivery count.
+    pub(super) fn bury_as(&self, name: &MessageName, path: &Path, deliveries: u32, policy: &Policy) -> Option<Notice> {
         let buried = || -> Result<()> {
             let to = policy
                 .dead_letter_queue(&self.name)
@@ -231,7 +237,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 }
                 other => other?,
             };
-            let name_there = MessageName { seq: dead.take_seq()?, ..*name };
+            let name_there = MessageName { seq: dead.take_seq()?, deliveries, ..*name };
             let target = dead.layout.path(State::Ready, &name_there);
             dead.take_room_anyway_of(path);
             if self.transfer_out(name, path, &target, policy.durability)? == Moved::Yes {

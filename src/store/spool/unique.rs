@@ -68,12 +68,14 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 // A window goes on whatever becomes of the message.
                 _ if entry.until.is_some() => {}
                 // Who has claimed it in time may be at work on it.
-                Ok(opened) if lifecycle::is_expired(opened.message.facts(0), policy, self.now()) => {
-                    if !self.is_claimed(entry.id)? {
+                Ok(opened) => {
+                    let (message, _, file, place) = opened.unchecked();
+                    let is_expired =
+                        lifecycle::is_expired(self.facts_of(&message, &file, place, 0), policy, self.now());
+                    if is_expired && !self.is_claimed(entry.id)? {
                         return Ok(false);
                     }
                 }
-                Ok(_) => {}
                 // It will be set aside.
                 Err(ReadError::Damaged(_)) => return Ok(false),
                 Err(ReadError::Io(error)) => return Err(error).at("read", path),

@@ -1,0 +1,273 @@
+//! Messages that have become too old, and how the sweep finds them without going through the queue.
+//!
+//! A message whose sender gave it a time to live has a marker, an empty file `expiry/HOUR/MINUTE/NAME` for the minute in
+//! which that is over: the sweep opens only what is due, and a marker says by its number in which leaf the message lies.
+//! What is too old for the queue's retention lies at the low end of each priority, since numbers rise with time.
+//!
+//! Invariants: a marker is a hint and nothing else. Whether a message is too old says the message, at every claim, so one
+//! without a marker is not delivered either; and a marker without a message is removed when it is due. So none of them is
+//! ever synced, and no put or delete fails because of one.
+//!
+//! A message that has gone to the dead letters because it was too old says so in its delivery log, and what its sender had
+//! said of its time is over with that: who looks at it there, or sends it back, wants it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write as _};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use super::Queue;
+use super::fs::{Access, FileHandle, Fs};
+use super::layout::parse_name;
+use super::record::{BodyPlace, Opened, log_entry, read_log};
+use super::sweep::Swept;
+use crate::domain::lifecycle::{self, Facts, State};
+use crate::domain::queue::Expired;
+use crate::domain::{Clock, Durability, Failure, MessageId, MessageName, Policy, Priority, UnixMillis};
+use crate::store::{At, Error, Message, Notice, Result};
+
+/// How many milliseconds a directory of markers stands for.
+const MINUTE_MS: u64 = 60_000;
+const MINUTES_PER_HOUR: u64 = 60;
+
+/// How often a directory that was removed in passing is made again before giving up.
+const TRIES: usize = 8;
+
+impl<F: Fs, C: Clock> Queue<'_, F, C> {
+    /// Where the marker of a message is that is too old from `expires_at` on: by then, and not before, it is looked for.
+    fn marker(&self, name: &MessageName, expires_at: UnixMillis) -> PathBuf {
+        let minute = expires_at.0.div_ceil(MINUTE_MS);
+        let hour = minute / MINUTES_PER_HOUR;
+        self.layout.expiry().join(format!("{hour}/{minute}/{}", name.with_deliveries(0)))
+    }
+
+    /// Makes the marker of a message that is about to get the name, if it can become too old.
+    pub(super) fn mark_expiry(&self, name: &MessageName, expires_at: Option<UnixMillis>) {
+        let Some(expires_at) = expires_at else { return };
+        let path = self.marker(name, expires_at);
+        for _ in 0..TRIES {
+            match self.create_file(&path) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                _ => return,
+            }
+            let minute = path.parent().unwrap_or(&path);
+            let hour = minute.parent().unwrap_or(minute);
+            for dir in [self.layout.expiry(), hour.to_owned(), minute.to_owned()] {
+                let _ = self.fs().mkdir(&dir, self.modes.dir);
+            }
+        }
+    }
+
+    /// The marker of a message that is about to leave the queue. Only a queue that has any reads a header for that.
+    pub(super) fn marker_of(&self, name: &MessageName, path: &Path) -> Option<PathBuf> {
+        let has_markers = match self.has_markers.get() {
+            Some(has_markers) => has_markers,
+            None => self.fs().status(&self.layout.expiry()).is_ok(),
+        };
+        self.has_markers.set(Some(has_markers));
+        if !has_markers {
+            return None;
+        }
+        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok())?;
+        opened.message.expires_at.map(|expires_at| self.marker(name, expires_at))
+    }
+
+    pub(super) fn remove_marker(&self, marker: Option<PathBuf>) {
+        if let Some(marker) = marker {
+            let _ = self.fs().unlink(&marker);
+        }
+    }
+
+    /// What the life cycle needs to know of a message whose file is open.
+    pub(super) fn facts_of(&self, message: &Message, file: &F::File, place: BodyPlace, deliveries: u32) -> Facts {
+        let mut facts = message.facts(deliveries);
+        let has_come = facts.expires_at.is_some_and(|at| at <= self.now());
+        if has_come && place.has_log && read_log(file, place).is_ok_and(|log| log.iter().any(Failure::is_of_age)) {
+            facts.expires_at = None;
+        }
+        facts
+    }
+
+    /// Whether the message at `path` is too old. What cannot be read is not known to be.
+    pub(super) fn has_expired(&self, name: &MessageName, path: &Path, policy: &Policy) -> bool {
+        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok());
+        opened.is_some_and(|opened| {
+            let (message, _, file, place) = opened.unchecked();
+            lifecycle::is_expired(self.facts_of(&message, &file, place, name.deliveries), policy, self.now())
+        })
+    }
+
+    /// Takes a message that is too old out of the queue, as the policy says. `false` if it was gone.
+    pub(super) fn expire(
+        &self,
+        name: &MessageName,
+        path: &Path,
+        policy: &Policy,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool> {
+        self.expire_as(name, path, name.deliveries, policy, notices)
+    }
+
+    /// As [`Self::expire`], of a message that was claimed so often, whatever its name says.
+    pub(super) fn expire_as(
+        &self,
+        name: &MessageName,
+        path: &Path,
+        deliveries: u32,
+        policy: &Policy,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool> {
+        if policy.expired == Expired::Delete {
+            return self.remove(name, path, policy.durability);
+        }
+        let mut file = match self.fs().open(path, Access::Append) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.at("open", path)?,
+        };
+        // Before it is a dead letter: without this it would be too old there as well, and go.
+        file.write_all(&log_entry(&Failure::of_age(self.now(), deliveries))).at("write", path)?;
+        if policy.durability == Durability::Full {
+            file.sync().at("sync", path)?;
+        }
+        let notice = self.bury_as(name, path, deliveries, policy);
+        let is_buried = notice.is_none();
+        notices.extend(notice);
+        Ok(is_buried)
+    }
+
+    /// Takes out what is too old, as far as this sweep may.
+    pub(super) fn sweep_expired(&self, policy: &Policy, swept: &mut Swept) -> Result<()> {
+        if policy.retention.is_some() {
+            self.sweep_low_ends(policy, swept)?;
+        }
+        let now_minute = self.now().0 / MINUTE_MS;
+        let expiry = self.layout.expiry();
+        let mut busy = None;
+        for (hour, path) in self.numbers_in(&expiry)? {
+            if hour > now_minute / MINUTES_PER_HOUR {
+                continue;
+            }
+            for (minute, path) in self.numbers_in(&path)? {
+                if minute <= now_minute {
+                    self.sweep_minute(&path, &mut busy, policy, swept)?;
+                    self.spool.remove_dir(&path);
+                }
+            }
+            self.spool.remove_dir(&path);
+        }
+        Ok(())
+    }
+
+    fn sweep_minute(
+        &self,
+        minute: &Path,
+        busy: &mut Option<BTreeSet<MessageId>>,
+        policy: &Policy,
+        swept: &mut Swept,
+    ) -> Result<()> {
+        let mut markers = Vec::new();
+        let most = swept.left;
+        let scanned = self.fs().scan(minute, &mut |file_name, _| {
+            markers.extend(parse_name(file_name));
+            if markers.len() >= most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        match scanned {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            other => other.at("read", minute)?,
+        }
+        markers.sort_unstable();
+        for name in markers {
+            let busy = match busy {
+                Some(busy) => busy,
+                None => busy.insert(self.claimed_or_delayed()?),
+            };
+            // It is looked at again when it has come back.
+            if busy.contains(&name.id) {
+                continue;
+            }
+            if let Some((name, path)) = self.in_its_leaf(&name)?
+                && self.has_expired(&name, &path, policy)
+                && self.expire(&name, &path, policy, &mut swept.notices)?
+            {
+                swept.moved += 1;
+            }
+            swept.left = swept.left.saturating_sub(1);
+            // Where it waits in the line of its group, it will be too old at its turn.
+            let _ = self.fs().unlink(&minute.join(name.to_string()));
+        }
+        Ok(())
+    }
+
+    /// A message in `ready/`, by its number.
+    fn in_its_leaf(&self, name: &MessageName) -> Result<Option<(MessageName, PathBuf)>> {
+        let path = self.layout.path(State::Ready, name);
+        if self.fs().status(&path).is_ok() {
+            return Ok(Some((*name, path)));
+        }
+        // Claimed and given back, its name has another count.
+        let mut found = None;
+        let leaf = self.layout.leaf(name.priority, name.seq);
+        self.scan_messages(&leaf, &mut |other, path| {
+            if other.id == name.id {
+                found = Some((other, path));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    /// What somebody has, or what rests: nothing of it is taken away.
+    fn claimed_or_delayed(&self) -> Result<BTreeSet<MessageId>> {
+        let mut ids = BTreeSet::new();
+        let _ = self.each_claimed(&mut |_, name, _| {
+            ids.insert(name.id);
+            ControlFlow::Continue(())
+        })?;
+        for due in self.seconds_in(&self.layout.delayed())? {
+            self.scan_messages(&self.layout.delayed().join(due.0.to_string()), &mut |name, _| {
+                ids.insert(name.id);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(ids)
+    }
+
+    /// Of each priority those first messages that the retention is over for.
+    fn sweep_low_ends(&self, policy: &Policy, swept: &mut Swept) -> Result<()> {
+        let ready = self.layout.ready();
+        for (priority, _) in self.names_in(&ready)?.iter().filter(|(name, _)| name.parse::<Priority>().is_ok()) {
+            let mut unread = None;
+            let _ = self.visit_level(
+                &ready.join(priority),
+                12,
+                true,
+                true,
+                &mut |name, path| {
+                    let by_name = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
+                    if swept.left == 0 || !lifecycle::is_expired(by_name, policy, self.now()) {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    swept.left -= 1;
+                    match self.expire(&name, path, policy, &mut swept.notices) {
+                        Ok(is_gone) => swept.moved += usize::from(is_gone),
+                        Err(error) => swept.note(Err(error)),
+                    }
+                    Ok(ControlFlow::Continue(()))
+                },
+                &mut unread,
+            )?;
+            swept.note(unread.map_or(Ok(()), Err));
+        }
+        Ok(())
+    }
+
+    /// The directories that are called by a number, the lowest first.
+    fn numbers_in(&self, dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
+        let names = self.names_in(dir)?;
+        let mut numbers: Vec<_> =
+            names.iter().filter_map(|(name, _)| Some((super::layout::parse_second(name)?.0, dir.join(name)))).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+}
