@@ -19,6 +19,7 @@ mod conformance {
     mod puts;
     mod queues;
     mod receipts;
+    mod retry;
     mod spool;
     mod unique;
 }

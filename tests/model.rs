@@ -43,7 +43,7 @@ enum Step {
     Batch(usize, Vec<NewMessage>),
     Claim(usize, Visibility, usize, When),
     Delete(Vec<Index>),
-    Release(Vec<Index>, Duration),
+    Release(Vec<Index>, Option<Duration>),
     Extend(Vec<Index>, Duration),
     Note(Index),
     DropHold(Index),
@@ -422,8 +422,9 @@ fn any_visibility() -> impl Strategy<Value = Visibility> {
     ]
 }
 
+/// No jitter: it is drawn from the ids, and each engine gives its own.
 fn any_settings() -> impl Strategy<Value = Vec<&'static str>> {
-    const SETTINGS: [&str; 19] = [
+    const SETTINGS: [&str; 24] = [
         "visibility=2s",
         "visibility=0s",
         "visibility=1500ms",
@@ -443,6 +444,11 @@ fn any_settings() -> impl Strategy<Value = Vec<&'static str>> {
         "max-messages=3",
         "max-messages=none",
         "max-messages=none",
+        "retry-delay=0s",
+        "retry-delay=1s",
+        "retry-delay=1500ms",
+        "retry-factor=1.5",
+        "retry-max=2s",
     ];
     prop::collection::vec(prop::sample::select(SETTINGS.as_slice()), 1..3)
 }
@@ -480,7 +486,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         4 => (any_queue(), batch).prop_map(|(at, batch)| Step::Batch(at, batch)),
         24 => (any_queue(), any_visibility(), 0_usize..5, when).prop_map(|(at, v, most, w)| Step::Claim(at, v, most, w)),
         8 => some_receipts().prop_map(Step::Delete),
-        12 => (some_receipts(), short()).prop_map(|(which, delay)| Step::Release(which, delay)),
+        12 => (some_receipts(), prop::option::of(short())).prop_map(|(which, delay)| Step::Release(which, delay)),
         8 => (some_receipts(), short()).prop_map(|(which, visibility)| Step::Extend(which, visibility)),
         3 => any::<Index>().prop_map(Step::Note),
         8 => any::<Index>().prop_map(Step::DropHold),

@@ -28,6 +28,12 @@ use crate::store::{Error, Store as _};
 ///                         [a hundredth of it, 64MiB at most]
 ///   reserve-inodes=N      and room for so many files [a hundredth, 1024 at
 ///                         most]
+///   retry-delay=DUR       a message that was released, or whose command failed,
+///                         is not deliverable before this, the first time [0s]
+///   retry-factor=N        then N times longer each time, 1 to 100 [2]
+///   retry-max=DUR         but never longer than this [1h]
+///   retry-jitter=N%       and up to N% shorter, by chance but always the same
+///                         for the same delivery of a message [0%]
 ///
 /// `mq put` makes a missing queue with the defaults. `mq set` changes the settings of one that exists.
 #[derive(Debug, Args)]
@@ -36,6 +42,7 @@ use crate::store::{Error, Store as _};
     after_long_help = "\
 Examples:
   mq create jobs visibility=5m max-deliveries=3
+  mq create mail retry-delay=10s retry-max=15m retry-jitter=25% max-deliveries=20
   mq create scratch durability=none
   mq create inbox max-messages=10000 max-bytes=1GiB
   mq create --mode 2770 shared              for everybody of the directory's group"

@@ -28,7 +28,8 @@ use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Failure, Store};
 /// option sends it elsewhere.
 ///
 /// With a command after `--`, the command gets the body on its stdin, and the claim lives as long as the command
-/// does: status 0 deletes the message, anything else releases it; mq ends with the command's status. The command's
+/// does: status 0 deletes the message, anything else releases it, to be delivered again when the queue's policy says so
+/// (retry-delay and the rest); mq ends with the command's status. The command's
 /// environment has MQ_SPOOL, MQ_ID, MQ_QUEUE, MQ_RECEIPT, MQ_DELIVERIES, MQ_PRIORITY, MQ_PUT_AT, MQ_TYPE,
 /// MQ_REPLY_TO, MQ_GROUP and MQ_ATTR_NAME for each attribute. If mq is killed, the claim goes on for as long as the command, or
 /// a process that it left behind, has file descriptor 99 open.
@@ -202,7 +203,9 @@ impl GetArgs {
                 self.settle(store, &deliveries, &mut receipts)
             });
             if let Err(error) = written {
-                release(store, deliveries.iter().chain(refused.iter().map(|(delivery, _)| delivery)));
+                // The reader went away, or the output failed: the messages have no part in that, and go back at once.
+                let all = deliveries.iter().chain(refused.iter().map(|(delivery, _)| delivery));
+                release(store, all, Some(Duration::ZERO));
                 return Err(error);
             }
         }
@@ -311,13 +314,15 @@ impl GetArgs {
     }
 }
 
-/// Gives claims back whose bodies were not handed over. A failure leaves them to their timeouts.
-fn release<'a>(store: &dyn Store, deliveries: impl IntoIterator<Item = &'a Delivery>) {
+/// Gives claims back whose bodies were not handed over, `delay` as for [`Store::release`]. A failure leaves them to their
+/// timeouts.
+fn release<'a>(store: &dyn Store, deliveries: impl IntoIterator<Item = &'a Delivery>, delay: Option<Duration>) {
     let receipts: Vec<Receipt> = deliveries.into_iter().map(|delivery| delivery.receipt.clone()).collect();
-    let _ = store.release(&receipts, Duration::ZERO);
+    let _ = store.release(&receipts, delay);
 }
 
-/// Gives messages back whose bodies could not be written as was asked, each with the reason in its delivery log.
+/// Gives messages back whose bodies could not be written as was asked, each with the reason in its delivery log. They have
+/// failed, and would fail again: the queue's back-off is for them.
 fn give_back(store: &dyn Store, refused: Vec<(Delivery, anyhow::Error)>) -> Vec<anyhow::Error> {
     let note = |(delivery, error): &(Delivery, anyhow::Error)| {
         let reason = store::chain(error.as_ref());
@@ -326,7 +331,7 @@ fn give_back(store: &dyn Store, refused: Vec<(Delivery, anyhow::Error)>) -> Vec<
         let _ = store.note_failure(&delivery.receipt, &failure);
     };
     refused.iter().for_each(note);
-    release(store, refused.iter().map(|(delivery, _)| delivery));
+    release(store, refused.iter().map(|(delivery, _)| delivery), None);
     refused.into_iter().map(|(_, error)| error).collect()
 }
 

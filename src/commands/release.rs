@@ -11,20 +11,22 @@ use crate::store::Store as _;
 
 /// Give claimed messages back
 ///
-/// A released message is deliverable again at once, at its old place in the queue, or after --delay. The delivery
-/// stays counted: a message that has used up its queue's max-deliveries goes to the dead-letter queue instead.
+/// A released message is deliverable again after --delay, or else after what its queue's policy says for this delivery
+/// (retry-delay and the rest; at once if it says nothing), at its old place in the queue. The delivery stays counted: a
+/// message that has used up its queue's max-deliveries goes to the dead-letter queue instead.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   mq release --receipt-file r
+  mq release --delay 0s --receipt-file r           at once, whatever the policy says
   mq release --delay 5m \"$MQ_RECEIPT\"")]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     receipts: ReceiptArgs,
 
-    /// Keep the messages from being delivered before DUR from now
-    #[arg(long, value_name = "DUR", value_parser = duration, default_value = "0s")]
-    delay: Duration,
+    /// Keep the messages from being delivered before DUR from now [default: as the queue's policy says]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    delay: Option<Duration>,
 }
 
 impl VerbArgs for ReleaseArgs {

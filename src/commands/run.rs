@@ -80,7 +80,8 @@ pub(super) fn run(
     let (status, interrupted) = match ran {
         Ok(ran) => ran,
         Err(error) => {
-            fail(store, &mut delivery, "the command could not be started");
+            // Started once more it would fail again: it is left alone for as long as after any other failure.
+            fail(store, &mut delivery, "the command could not be started", None);
             return Err(error);
         }
     };
@@ -96,7 +97,9 @@ pub(super) fn run(
         return Ok(Outcome::Command(0));
     }
     let reason = status.to_string();
-    let became = fail(store, &mut delivery, &reason);
+    // Somebody broke it off, and the message has no part in that: it goes back at once.
+    let delay = interrupted.map(|_| Duration::ZERO);
+    let became = fail(store, &mut delivery, &reason, delay);
     note(format_args!("message {} {became}: the command ended with {reason}", delivery.message.id));
     match (status.signal(), interrupted) {
         // Ctrl-C was meant for both.
@@ -106,9 +109,9 @@ pub(super) fn run(
     }
 }
 
-/// Notes the failure and gives the message back. Returns what became of it: what the command has done with its
-/// message itself stays done.
-fn fail(store: &dyn Store, delivery: &mut Delivery, reason: &str) -> String {
+/// Notes the failure and gives the message back, `delay` as for [`Store::release`]. Returns what became of it: what the
+/// command has done with its message itself stays done.
+fn fail(store: &dyn Store, delivery: &mut Delivery, reason: &str, delay: Option<Duration>) -> String {
     let failure = Failure { at: SystemClock.now(), delivery: delivery.deliveries, reason: reason.to_owned() };
     // Best effort: on a full disk the log cannot grow, and that must not keep the message from going back.
     let _ = store.note_failure(&delivery.receipt, &failure);
@@ -116,10 +119,7 @@ fn fail(store: &dyn Store, delivery: &mut Delivery, reason: &str) -> String {
         if is_held {
             // The lock first: who is woken by the release must find it free.
             delivery.hold.iter_mut().for_each(|hold| hold.let_go());
-            store
-                .release(std::slice::from_ref(&delivery.receipt), Duration::ZERO)
-                .into_iter()
-                .collect::<Result<(), _>>()?;
+            store.release(std::slice::from_ref(&delivery.receipt), delay).into_iter().collect::<Result<(), _>>()?;
         }
         Ok(is_held)
     });

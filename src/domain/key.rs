@@ -90,7 +90,7 @@ pub struct Unique {
 pub struct KeyHash(pub u128);
 
 impl KeyHash {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let digest = Sha256::digest(text.as_bytes());
         Self(digest.iter().take(16).fold(0, |hash, byte| hash << 8 | u128::from(*byte)))
     }

@@ -11,6 +11,7 @@ pub mod key;
 pub mod lifecycle;
 pub mod message;
 pub mod queue;
+pub mod retry;
 pub mod units;
 
 pub use claim::{ClaimPlace, Receipt, Visibility};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Invalid;
+use super::retry::{Backoff, Factor, Percent};
 use super::units::{format_duration, format_size, parse_duration, parse_size};
+use super::{Invalid, MessageName};
 
 /// 1 to 80 of `A-Z a-z 0-9 . _ -`, not starting with `.` or `-`: safe as a file name and as a shell word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,6 +135,18 @@ pub struct Policy {
     /// What becomes of messages that are too old.
     #[serde(skip_serializing_if = "Expired::is_default")]
     pub expired: Expired,
+    /// How long a message that failed is left alone after its first delivery; zero: not at all.
+    #[serde(with = "duration_text", skip_serializing_if = "Duration::is_zero")]
+    pub retry_delay: Duration,
+    /// How many times longer after each further delivery.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retry_factor: Factor,
+    /// No longer than this.
+    #[serde(with = "duration_text", skip_serializing_if = "is_default_retry_max")]
+    pub retry_max: Duration,
+    /// Up to so much less, so that those that failed together do not all come back together.
+    #[serde(skip_serializing_if = "is_default")]
+    pub retry_jitter: Percent,
 }
 
 /// What becomes of a message that is too old.
@@ -188,6 +201,17 @@ impl Reserve {
     }
 }
 
+/// The longest that a message is left alone, when nobody says.
+const DEFAULT_RETRY_MAX: Duration = Duration::from_secs(3600);
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+fn is_default_retry_max(retry_max: &Duration) -> bool {
+    *retry_max == DEFAULT_RETRY_MAX
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -203,6 +227,12 @@ impl Default for Policy {
             reserve: None,
             reserve_inodes: None,
             expired: Expired::Delete,
+            retry_delay: Duration::ZERO,
+            retry_factor: Factor::default(),
+            retry_max: DEFAULT_RETRY_MAX,
+            // What is asked for is what is done: of those that come back together no more are tried at once than there
+            // are receivers.
+            retry_jitter: Percent::default(),
         }
     }
 }
@@ -224,11 +254,34 @@ pub enum PolicyError {
         /// What is wrong with the value.
         source: Invalid,
     },
+    /// The first delay is longer than any may be.
+    #[error(
+        "retry-delay is {} and its ceiling, retry-max, is {}: set retry-max to no less than retry-delay",
+        format_duration(*delay),
+        format_duration(*max)
+    )]
+    RetryMaxTooShort {
+        /// The first delay.
+        delay: Duration,
+        /// The ceiling.
+        max: Duration,
+    },
+}
+
+impl PolicyError {
+    /// The settings that it is about, the most likely culprit first.
+    pub fn keys(&self) -> &[&'static str] {
+        match self {
+            Self::UnknownKey(_) | Self::NotAPair(_) => &[],
+            Self::BadValue { key, .. } => std::slice::from_ref(key),
+            Self::RetryMaxTooShort { .. } => &["retry-max", "retry-delay"],
+        }
+    }
 }
 
 impl Policy {
     /// What [`Policy::apply`] can set.
-    pub const KEYS: [&'static str; 11] = [
+    pub const KEYS: [&'static str; 15] = [
         "visibility",
         "max-deliveries",
         "dead-letter",
@@ -240,6 +293,10 @@ impl Policy {
         "reserve",
         "reserve-inodes",
         "expired",
+        "retry-delay",
+        "retry-factor",
+        "retry-max",
+        "retry-jitter",
     ];
 
     /// Applies one setting written as `KEY=VALUE`; `none` takes an optional one away.
@@ -261,6 +318,10 @@ impl Policy {
             "reserve" => self.reserve = reserve(value, parse_size).map_err(bad)?,
             "expired" => self.expired = value.parse().map_err(bad)?,
             "reserve-inodes" => self.reserve_inodes = reserve(value, parse_inodes).map_err(bad)?,
+            "retry-delay" => self.retry_delay = parse_duration(value).map_err(bad)?,
+            "retry-factor" => self.retry_factor = value.parse().map_err(bad)?,
+            "retry-max" => self.retry_max = parse_duration(value).map_err(bad)?,
+            "retry-jitter" => self.retry_jitter = value.parse().map_err(bad)?,
             _ => self.durability = value.parse().map_err(bad)?,
         }
         Ok(())
@@ -286,6 +347,9 @@ impl Policy {
                 return Err(PolicyError::BadValue { key, source: Invalid::new("0", expected) });
             }
         }
+        if self.retry_max < self.retry_delay {
+            return Err(PolicyError::RetryMaxTooShort { delay: self.retry_delay, max: self.retry_max });
+        }
         Ok(())
     }
 
@@ -298,6 +362,12 @@ impl Policy {
     pub fn reserve_of_disk(&self, bytes: u64, inodes: u64) -> Reserve {
         let default = Reserve::of_disk(bytes, inodes);
         Reserve { bytes: self.reserve.unwrap_or(default.bytes), inodes: self.reserve_inodes.unwrap_or(default.inodes) }
+    }
+
+    /// How long a message that failed is left alone: what its holder says, or else the queue's back-off.
+    pub fn delay_of_release(&self, name: &MessageName, said: Option<Duration>) -> Duration {
+        let Self { retry_delay: initial, retry_factor: factor, retry_max: ceiling, retry_jitter: jitter, .. } = *self;
+        said.unwrap_or_else(|| Backoff { initial, factor, ceiling, jitter }.delay_after(name.id, name.deliveries))
     }
 
     /// Where the dead letters of the queue `name` go.
@@ -442,6 +512,14 @@ mod tests {
             policy.apply(setting).unwrap();
         }
         assert_eq!((policy.reserve, policy.max_bytes), (None, None));
+        for setting in ["retry-delay=10s", "retry-factor=1.5", "retry-max=2h", "retry-jitter=25%"] {
+            policy.apply(setting).unwrap();
+        }
+        let text = serde_json::to_string(&policy).unwrap();
+        assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);
+        let retry = r#""retry-delay":"10s","retry-factor":1.5,"retry-max":"2h","retry-jitter":"25%"}"#;
+        assert!(text.ends_with(retry), "{text}");
+        policy.apply("max-deliveries=none").unwrap();
         assert_eq!(policy.max_deliveries, None);
         for wrong in ["visibility", "visibility=", "visibility=5", "max-deliveries=0", "colour=red", "durability=some"]
             .into_iter()
@@ -474,5 +552,18 @@ mod tests {
         }
         assert_eq!(Reserve::of_disk(100 << 20, 1000), Reserve { bytes: 1 << 20, inodes: 10 });
         assert_eq!(Reserve::of_disk(1 << 40, 0), Reserve { bytes: Reserve::MOST_BYTES, inodes: 0 });
+        let hour = Duration::from_secs(3600);
+        let backing_off = Policy { retry_delay: hour, ..Policy::default() };
+        assert!(backing_off.check_for(&name).is_ok());
+        let too_long = Policy { retry_delay: hour + Duration::from_millis(1), ..Policy::default() };
+        assert_eq!(too_long.check_for(&name).unwrap_err().keys(), ["retry-max", "retry-delay"]);
+        let useless = Policy { retry_max: Duration::ZERO, ..Policy::default() };
+        assert!(useless.check_for(&name).is_ok(), "without a delay the rest says nothing");
+    }
+
+    #[test]
+    fn what_is_default_is_left_out_of_the_file() {
+        let text = serde_json::to_string(&Policy::default()).unwrap();
+        assert!(!text.contains("retry"), "a version without them could not read it: {text}");
     }
 }

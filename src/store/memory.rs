@@ -328,11 +328,13 @@ impl<C: Clock> Store for MemoryStore<C> {
         results
     }
 
-    fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
+    fn release(&self, receipts: &[Receipt], delay: Option<Duration>) -> Vec<Result<()>> {
         let (mut contents, now) = (self.contents(), self.clock.now());
-        let event = Event::Release { delay };
-        let results =
-            receipts.iter().map(|receipt| contents.happen_by_receipt(receipt, event, now).map(drop)).collect();
+        let mut release_one = |receipt: &Receipt| {
+            let delay = contents.queue(&receipt.queue)?.policy.delay_of_release(&receipt.name, delay);
+            contents.happen_by_receipt(receipt, Event::Release { delay }, now).map(drop)
+        };
+        let results = receipts.iter().map(&mut release_one).collect();
         for receipt in receipts {
             let _ = contents.give_turns(&receipt.queue, now);
         }

@@ -386,8 +386,9 @@ pub trait Store {
     /// changes nothing (I5). With durability `full` a deleted message never comes back (I4).
     fn delete(&self, receipts: &[Receipt]) -> Vec<Result<()>>;
 
-    /// Gives claims back, deliverable after `delay`. Receipts as for [`Store::delete`].
-    fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>>;
+    /// Gives claims back, deliverable after `delay`; when it is not said, after what the queue's policy says for the delivery.
+    /// Receipts as for [`Store::delete`].
+    fn release(&self, receipts: &[Receipt], delay: Option<Duration>) -> Vec<Result<()>>;
 
     /// Whether a held claim still is as it was made: its holder may have deleted or released the message by its
     /// receipt, and that is to stay done.

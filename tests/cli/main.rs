@@ -36,6 +36,7 @@ mod put_streams;
 mod put_unique;
 mod redrive;
 mod release;
+mod retry;
 mod set;
 mod stat;
 mod stat_prometheus;

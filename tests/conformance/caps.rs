@@ -87,7 +87,7 @@ fn what_leaves_makes_room(b: &Bench) {
     assert!(b.claim().is_none());
     b.put("released");
     let receipt = b.claim().unwrap().receipt;
-    assert!(is_done(&b.store.release(&[receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     assert!(refuses(b));
 }
 
@@ -182,7 +182,7 @@ fn dead_letters_are_never_turned_away(b: &Bench) {
     b.put("1");
     b.store.put(&r, &NewMessage::default(), &mut "dead".as_bytes()).unwrap();
     let receipt = b.claim_from("r", Visibility::Timed(None), 1).remove(0).receipt;
-    assert!(is_done(&b.store.release(&[receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     assert_eq!(b.stat().ready, 2);
     let receipt = b.claim().unwrap().receipt;
     assert!(is_done(&b.store.delete(&[receipt])));

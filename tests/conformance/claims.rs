@@ -117,7 +117,7 @@ fn i2_held_claims_are_taken_and_dropped_one_by_one(b: &Bench) {
 fn i2_what_was_given_back_is_not_held_twice(b: &Bench) {
     b.put("body");
     let first = b.hold().unwrap();
-    assert!(is_done(&b.store.release(std::slice::from_ref(&first.receipt), secs(0))));
+    assert!(is_done(&b.store.release(std::slice::from_ref(&first.receipt), Some(secs(0)))));
     assert_eq!(b.states("q"), [(State::Ready, 1)]);
     assert!(b.hold().is_none(), "its former holder still lives");
     drop(first);
@@ -128,7 +128,7 @@ fn i2_who_lets_go_holds_nothing(b: &Bench) {
     b.put("a");
     b.put("b");
     let (mut first, mut second) = (b.hold().unwrap(), b.hold().unwrap());
-    assert!(is_done(&b.store.release(std::slice::from_ref(&first.receipt), secs(0))));
+    assert!(is_done(&b.store.release(std::slice::from_ref(&first.receipt), Some(secs(0)))));
     first.hold.as_mut().unwrap().let_go();
     let again = b.hold().unwrap();
     assert_eq!((again.message.id, again.deliveries), (first.message.id, 2));
@@ -146,10 +146,10 @@ fn a_held_claim_is_given_back_only_as_it_was_made(b: &Bench) {
     let held = b.claim_from("q", Visibility::Held, 3);
     let receipt = |n: usize| std::slice::from_ref(&held[n].receipt);
     assert!(is_done(&b.store.delete(receipt(1))));
-    assert!(is_done(&b.store.release(receipt(2), secs(9))));
+    assert!(is_done(&b.store.release(receipt(2), Some(secs(9)))));
     let give_back = |receipt: &Receipt| {
         let is_held = b.store.is_held(receipt).unwrap();
-        assert!(!is_held || is_done(&b.store.release(std::slice::from_ref(receipt), secs(0))));
+        assert!(!is_held || is_done(&b.store.release(std::slice::from_ref(receipt), Some(secs(0)))));
         is_held
     };
     let verdicts = [0, 1, 2].map(|n: usize| give_back(&held[n].receipt));
@@ -167,7 +167,7 @@ fn a_held_claim_is_done_with_its_receipt(b: &Bench) {
     b.put("b");
     let held = b.claim_from("q", Visibility::Held, 2);
     assert!(is_done(&b.store.delete(std::slice::from_ref(&held[0].receipt))));
-    assert!(is_done(&b.store.release(std::slice::from_ref(&held[1].receipt), secs(3))));
+    assert!(is_done(&b.store.release(std::slice::from_ref(&held[1].receipt), Some(secs(3)))));
     drop(held);
     assert_eq!(b.stat().delayed, 1);
     b.advance(4);

@@ -50,7 +50,7 @@ fn a_release_buries_at_once(b: &Bench) {
     // A delay is of no use to the dead.
     for delay in [0, 60] {
         let receipt = b.claim().unwrap().receipt;
-        assert!(is_done(&b.store.release(&[receipt], secs(delay))));
+        assert!(is_done(&b.store.release(&[receipt], Some(secs(delay)))));
     }
     assert_eq!(b.states("q"), []);
     assert_eq!(b.states("q.dead"), [(State::Ready, 1), (State::Ready, 1)]);
@@ -62,7 +62,7 @@ fn a_lowered_limit_buries_at_the_next_claim(b: &Bench) {
     b.put("fresh");
     for _ in 0..3 {
         let receipt = b.claim().unwrap().receipt;
-        assert!(is_done(&b.store.release(&[receipt], secs(0))));
+        assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     }
     b.set(&["max-deliveries=3"]);
     assert_eq!(b.stat().ready, 2, "a look buries nobody");
@@ -77,7 +77,7 @@ fn i3_a_dead_letter_is_what_was_put(b: &Bench) {
     let id = b.put_as(&new, "body");
     b.advance(2);
     let before = b.claim().unwrap();
-    assert!(is_done(&b.store.release(&[before.receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[before.receipt], Some(secs(0)))));
     b.advance(100);
     let mut after = b.claim_from("q.dead", mq::domain::Visibility::Timed(None), 1).pop().unwrap();
     assert_eq!(after.message, before.message);
@@ -102,7 +102,7 @@ fn i5_the_last_receipt_is_good_until_the_burial(b: &Bench) {
 fn what_is_too_old_is_not_buried(b: &Bench) {
     b.put_as(&with_ttl(secs(5)), "old");
     let receipt = b.claim().unwrap().receipt;
-    assert!(is_done(&b.store.release(&[receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     b.set(&["max-deliveries=1"]);
     b.advance(6);
     assert!(b.claim().is_none());

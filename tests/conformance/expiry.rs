@@ -64,7 +64,7 @@ fn what_is_claimed_is_nobody_elses_and_is_swept_when_it_comes_back(b: &Bench) {
     let receipt = b.claim_for(500).unwrap().receipt;
     b.advance(125);
     assert_eq!(b.stat().claimed, 1);
-    assert!(is_done(&b.store.release(&[receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     assert_eq!(b.stat().messages(), 0);
     b.put_as(&with_ttl(secs(5)), "deleted in time");
     let receipt = b.claim_for(500).unwrap().receipt;

@@ -93,7 +93,7 @@ fn a_dead_letter_is_found_by_why_and_whence(b: &Bench) {
         };
         b.store.note_failure(&receipt, &failure("an earlier one")).unwrap();
         b.store.note_failure(&receipt, &failure(reason)).unwrap();
-        assert!(is_done(&b.store.release(&[receipt], secs(0))));
+        assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     }
     let why = |text: &str| Filter { reason: Some(text.to_owned()), ..Filter::default() };
     assert_eq!(meant(b, "q.dead", &why("timeout")), 1);
@@ -118,8 +118,8 @@ fn i1_a_purge_takes_what_is_meant(b: &Bench) {
     let claimed = b.claim_for(30).unwrap();
     assert_eq!(b.store.purge_some(&q(), &having("odd"), &mut go_on).unwrap(), 301);
     assert_eq!(b.store.purge_some(&q(), &having("odd"), &mut go_on).unwrap(), 0);
-    assert!(is_done(&b.store.release(&[held.receipt], secs(0))), "it is not odd");
-    assert!(!is_done(&b.store.release(&[claimed.receipt], secs(0))), "it is odd");
+    assert!(is_done(&b.store.release(&[held.receipt], Some(secs(0)))), "it is not odd");
+    assert!(!is_done(&b.store.release(&[claimed.receipt], Some(secs(0)))), "it is odd");
     b.advance(61);
     let mut even: Vec<String> = (0..300).map(|n| (2 * n).to_string()).collect();
     even.push("delayed too".to_owned());

@@ -290,7 +290,7 @@ fn receive(store: &Spool, request: &ClaimRequest, is_over: &AtomicBool, begun: I
             let receipts = [delivery.receipt];
             round += 1;
             match round % 5 {
-                0 => store.release(&receipts, secs(0)).remove(0).unwrap(),
+                0 => store.release(&receipts, Some(secs(0))).remove(0).unwrap(),
                 1 if delivery.hold.is_none() => drop(store.extend(&receipts, secs(90)).remove(0).unwrap()),
                 _ => {}
             }
@@ -380,7 +380,7 @@ fn i9_a_repair_and_a_receiver_do_not_wait_for_each_other() {
                     for _ in 0..2 {
                         let claims = store.claim(&q(), &ALL).unwrap();
                         for delivery in claims.deliveries {
-                            let _ = store.release(&[delivery.receipt], secs(0));
+                            let _ = store.release(&[delivery.receipt], Some(secs(0)));
                         }
                     }
                     let _ = store.drop_queue(&name("q.dead"), true);

@@ -100,7 +100,7 @@ fn a_failed_message_keeps_its_turn(b: &Bench) {
     put(b, "g", "1");
     put(b, "g", "2");
     let delivery = b.claim().unwrap();
-    assert!(is_done(&b.store.release(&[delivery.receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[delivery.receipt], Some(secs(0)))));
     assert_eq!(text(&mut b.claim_for(1).unwrap()), "1");
     // Its claim ends.
     b.advance(2);
@@ -112,7 +112,7 @@ fn a_message_that_rests_holds_up_its_group(b: &Bench) {
     put(b, "g", "1");
     put(b, "g", "2");
     let delivery = b.claim().unwrap();
-    assert!(is_done(&b.store.release(&[delivery.receipt], secs(60))));
+    assert!(is_done(&b.store.release(&[delivery.receipt], Some(secs(60)))));
     assert!(b.claim().is_none());
     b.advance(61);
     take(b, "1");
@@ -126,13 +126,13 @@ fn a_dead_message_gives_up_its_turn(b: &Bench) {
     }
     // By a release, by the end of a claim, and by a limit that was lowered.
     let delivery = b.claim().unwrap();
-    assert!(is_done(&b.store.release(&[delivery.receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[delivery.receipt], Some(secs(0)))));
     assert_eq!(text(&mut b.claim_for(1).unwrap()), "2");
     b.advance(2);
     assert_eq!(b.states("q"), [(State::Ready, 0), (waiting("g"), 0)]);
     b.set(&["max-deliveries=5"]);
     let delivery = b.claim().unwrap();
-    assert!(is_done(&b.store.release(&[delivery.receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[delivery.receipt], Some(secs(0)))));
     b.set(&["max-deliveries=1"]);
     take(b, "4");
     assert_eq!(b.drain("q.dead"), ["1", "2", "3"]);
@@ -232,7 +232,7 @@ fn dead_letters_wait_for_nobody_and_go_back_to_the_end(b: &Bench) {
     }
     for _ in 0..2 {
         let delivery = b.claim().unwrap();
-        assert!(is_done(&b.store.release(&[delivery.receipt], secs(0))));
+        assert!(is_done(&b.store.release(&[delivery.receipt], Some(secs(0)))));
     }
     assert_eq!(b.states("q.dead"), [(State::Ready, 1), (State::Ready, 1)]);
     assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 2);

@@ -256,7 +256,7 @@ fn stat_tells_what_came_in_and_went_out(b: &Bench) {
     let claimed = b.claim_from("q", Visibility::Timed(None), 2);
     let receipts: Vec<_> = claimed.iter().map(|delivery| delivery.receipt.clone()).collect();
     assert_eq!(flow(start), (602, 0));
-    assert!(is_done(&b.store.release(&receipts[..1], secs(0))));
+    assert!(is_done(&b.store.release(&receipts[..1], Some(secs(0)))));
     assert_eq!(flow(start), (602, 0));
     assert!(is_done(&b.store.delete(&receipts[1..])));
     assert_eq!(flow(start), (602, 1));
@@ -276,7 +276,7 @@ fn failures_are_kept_with_the_message(b: &Bench) {
         let mut shown = b.peek(Which::Id(id)).unwrap();
         assert_eq!(shown[0].listed.failures, expected);
         assert_eq!(body_of(&mut shown[0]), "body\n");
-        assert!(is_done(&b.store.release(&[claim.receipt], secs(0))));
+        assert!(is_done(&b.store.release(&[claim.receipt], Some(secs(0)))));
     }
     assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 1);
     assert_eq!(b.peek(Which::Next(1)).unwrap()[0].listed.failures, expected, "the reasons travel with the dead letter");

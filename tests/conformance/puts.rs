@@ -146,7 +146,7 @@ fn a_ttl_does_not_end_a_claim_but_the_next_one(b: &Bench) {
     let delivery = b.claim_for(60).unwrap();
     b.advance(11);
     assert_eq!(b.stat().claimed, 1);
-    assert!(b.store.release(&[delivery.receipt], secs(0)).pop().unwrap().is_ok());
+    assert!(b.store.release(&[delivery.receipt], Some(secs(0))).pop().unwrap().is_ok());
     assert!(b.claim_from("q", Visibility::Held, 1).is_empty());
     assert_eq!(b.stat().messages(), 0);
 }

@@ -65,7 +65,7 @@ fn i9_what_is_not_there_is_an_error_everywhere(b: &Bench) {
     assert!(missing(store.claim(&nowhere, &request).err()));
     assert!(missing(store.watch(&nowhere).err()));
     assert!(missing(store.delete(&receipts).remove(0).err()));
-    assert!(missing(store.release(&receipts, secs(0)).remove(0).err()));
+    assert!(missing(store.release(&receipts, Some(secs(0))).remove(0).err()));
     assert!(missing(store.extend(&receipts, secs(0)).remove(0).err()));
     assert!(missing(store.note_failure(&receipt, &failure).err()));
     assert!(missing(store.peek(&nowhere, Which::Next(1), &mut |_| panic!("nothing to show")).err()));
@@ -93,6 +93,10 @@ fn a_policy_is_kept_as_it_was_given(b: &Bench) {
         reserve: Some(0),
         reserve_inodes: Some(77),
         expired: mq::domain::queue::Expired::DeadLetter,
+        retry_delay: secs(10),
+        retry_factor: "1.5".parse().unwrap(),
+        retry_max: secs(600),
+        retry_jitter: "25%".parse().unwrap(),
     };
     b.store.create_queue(&name("other"), &policy, None).unwrap();
     assert_eq!(b.store.policy(&name("other")).unwrap(), policy);
@@ -210,7 +214,7 @@ fn move_takes_what_is_not_claimed_in_order(b: &Bench) {
         b.put_as(&with_priority(priority), body);
     }
     let again = b.claim().unwrap().receipt;
-    assert!(is_done(&b.store.release(std::slice::from_ref(&again), secs(0))));
+    assert!(is_done(&b.store.release(std::slice::from_ref(&again), Some(secs(0)))));
     assert_eq!(b.store.move_all(&q(), &name("to")).unwrap(), 5);
     assert!(is_stale(&b.store.delete(&[again])));
     assert_eq!(b.states("q"), [(claimed(31), 1), (State::Held, 1)]);
@@ -257,7 +261,7 @@ fn a_queue_moved_to_itself_stays_as_it_is(b: &Bench) {
     b.put("a");
     b.put_as(&with_delay(secs(5)), "b");
     let receipt = b.claim().unwrap().receipt;
-    assert!(is_done(&b.store.release(std::slice::from_ref(&receipt), secs(0))));
+    assert!(is_done(&b.store.release(std::slice::from_ref(&receipt), Some(secs(0)))));
     let before = b.list("q");
     assert_eq!(b.store.move_all(&q(), &q()).unwrap(), 0);
     assert_eq!(b.list("q"), before);

@@ -34,8 +34,8 @@ fn assert_changes_nothing(b: &Bench, receipt: &Receipt) {
     let before = (b.list("q"), b.stat());
     let receipts = [receipt.clone()];
     assert!(is_stale(&b.store.delete(&receipts)));
-    assert!(is_stale(&b.store.release(&receipts, secs(0))));
-    assert!(is_stale(&b.store.release(&receipts, secs(9))));
+    assert!(is_stale(&b.store.release(&receipts, Some(secs(0)))));
+    assert!(is_stale(&b.store.release(&receipts, Some(secs(9)))));
     assert!(is_stale(&b.store.extend(&receipts, secs(9))));
     let failure = mq::store::Failure { at: START, delivery: 1, reason: "too late".to_owned() };
     assert!(matches!(b.store.note_failure(receipt, &failure), Err(Error::StaleReceipt { .. })));
@@ -60,7 +60,7 @@ fn i5_a_receipt_is_stale_after_the_next_delivery(b: &Bench) {
     b.advance(11);
     let second = b.claim().unwrap();
     assert_changes_nothing(b, &first.receipt);
-    assert!(is_done(&b.store.release(&[second.receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[second.receipt], Some(secs(0)))));
     assert_changes_nothing(b, &first.receipt);
     let third = b.hold().unwrap();
     assert_changes_nothing(b, &first.receipt);
@@ -77,7 +77,7 @@ fn i5_a_receipt_is_stale_after_delete_purge_and_move(b: &Bench) {
     assert_changes_nothing(b, &purged);
 
     let moved = put_and_claim(b).receipt;
-    assert!(is_done(&b.store.release(std::slice::from_ref(&moved), secs(0))));
+    assert!(is_done(&b.store.release(std::slice::from_ref(&moved), Some(secs(0)))));
     b.create("other");
     assert_eq!(b.store.move_all(&q(), &name("other")).unwrap(), 1);
     assert_changes_nothing(b, &moved);
@@ -92,7 +92,7 @@ fn i5_a_receipt_of_a_dropped_queue_changes_nothing(b: &Bench) {
     assert_eq!(b.store.drop_queue(&q(), true).unwrap(), 1);
     let receipts = [receipt.clone()];
     assert!(matches!(b.store.delete(&receipts)[..], [Err(Error::NoSuchQueue { .. })]));
-    assert!(matches!(b.store.release(&receipts, secs(0))[..], [Err(Error::NoSuchQueue { .. })]));
+    assert!(matches!(b.store.release(&receipts, Some(secs(0)))[..], [Err(Error::NoSuchQueue { .. })]));
     assert!(matches!(b.store.extend(&receipts, secs(1))[..], [Err(Error::NoSuchQueue { .. })]));
     b.create("q");
     let _ = put_and_claim(b);
@@ -106,8 +106,8 @@ fn a_receipt_works_after_its_claim_ended(b: &Bench) {
         b.advance(100);
         match step {
             0 => assert!(is_done(&b.store.delete(&receipts))),
-            1 => assert!(is_done(&b.store.release(&receipts, secs(0)))),
-            2 => assert!(is_done(&b.store.release(&receipts, secs(9)))),
+            1 => assert!(is_done(&b.store.release(&receipts, Some(secs(0))))),
+            2 => assert!(is_done(&b.store.release(&receipts, Some(secs(9))))),
             _ => assert!(is_done(&b.store.extend(&receipts, secs(9)))),
         }
         let expected = [0, 1, 1, 1][step];
@@ -123,8 +123,8 @@ fn a_receipt_works_after_its_claim_was_swept(b: &Bench) {
         assert_eq!(b.stat().ready, 1);
         match step {
             0 => assert!(is_done(&b.store.delete(&receipts))),
-            1 => assert!(is_done(&b.store.release(&receipts, secs(0)))),
-            2 => assert!(is_done(&b.store.release(&receipts, secs(9)))),
+            1 => assert!(is_done(&b.store.release(&receipts, Some(secs(0))))),
+            2 => assert!(is_done(&b.store.release(&receipts, Some(secs(9))))),
             _ => assert!(is_done(&b.store.extend(&receipts, secs(9)))),
         }
         let stat = b.stat();
@@ -136,9 +136,9 @@ fn a_receipt_works_after_its_claim_was_swept(b: &Bench) {
 
 fn a_receipt_works_after_a_release(b: &Bench) {
     let receipts = [put_and_claim(b).receipt];
-    assert!(is_done(&b.store.release(&receipts, secs(100))));
-    assert!(is_done(&b.store.release(&receipts, secs(0))));
-    assert!(is_done(&b.store.release(&receipts, secs(0))), "given back already");
+    assert!(is_done(&b.store.release(&receipts, Some(secs(100)))));
+    assert!(is_done(&b.store.release(&receipts, Some(secs(0)))));
+    assert!(is_done(&b.store.release(&receipts, Some(secs(0)))), "given back already");
     assert_eq!(b.stat().ready, 1);
     assert!(is_done(&b.store.delete(&receipts)));
     assert_eq!(b.stat().messages(), 0);
@@ -171,8 +171,8 @@ fn release_puts_back_at_once_or_after_a_delay(b: &Bench) {
     b.put("a");
     b.put("b");
     let receipts: Vec<Receipt> = [b.claim(), b.claim()].map(|claim| claim.unwrap().receipt).into();
-    assert!(is_done(&b.store.release(&receipts[1..], secs(0))));
-    assert!(is_done(&b.store.release(&receipts[..1], secs(10))));
+    assert!(is_done(&b.store.release(&receipts[1..], Some(secs(0)))));
+    assert!(is_done(&b.store.release(&receipts[..1], Some(secs(10)))));
     assert_eq!(b.states("q"), [(State::Ready, 1), (delayed(11), 1)]);
     assert_eq!(b.drain("q"), ["b"]);
     b.clock.set(UnixSeconds(START_S + 11).start());
@@ -183,7 +183,7 @@ fn release_puts_back_at_once_or_after_a_delay(b: &Bench) {
 fn release_can_change_a_delay(b: &Bench) {
     let receipts = [put_and_claim(b).receipt];
     for seconds in [10, 100, 100, 5] {
-        assert!(is_done(&b.store.release(&receipts, secs(seconds))));
+        assert!(is_done(&b.store.release(&receipts, Some(secs(seconds)))));
         assert_eq!(b.states("q"), [(delayed(seconds + 1), 1)]);
     }
 }
@@ -213,7 +213,7 @@ fn extend_can_bring_the_end_forward(b: &Bench) {
 fn extend_takes_back_what_was_swept_or_given_back(b: &Bench) {
     let receipts = [put_and_claim(b).receipt];
     for delay in [0, 50] {
-        assert!(is_done(&b.store.release(&receipts, secs(delay))));
+        assert!(is_done(&b.store.release(&receipts, Some(secs(delay)))));
         assert!(is_done(&b.store.extend(&receipts, secs(20))));
         assert_eq!(b.states("q"), [(claimed(21), 1)]);
         assert!(b.claim().is_none());
@@ -239,8 +239,8 @@ fn i6_neither_release_nor_extend_counts(b: &Bench) {
     let receipts = [put_and_claim(b).receipt];
     for _ in 0..3 {
         assert!(is_done(&b.store.extend(&receipts, secs(60))));
-        assert!(is_done(&b.store.release(&receipts, secs(1))));
-        assert!(is_done(&b.store.release(&receipts, secs(0))));
+        assert!(is_done(&b.store.release(&receipts, Some(secs(1)))));
+        assert!(is_done(&b.store.release(&receipts, Some(secs(0)))));
         assert_eq!(b.states("q"), [(State::Ready, 1)]);
     }
 }

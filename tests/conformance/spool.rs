@@ -81,9 +81,9 @@ fn i5_receipts_are_good_and_stale_in_every_process() {
         assert!(is_done(&other.delete(std::slice::from_ref(&first))));
         assert!(is_stale(&b.store.delete(&[first])));
         assert!(is_done(&other.extend(std::slice::from_ref(&second), secs(50))));
-        assert!(is_done(&b.store.release(std::slice::from_ref(&second), secs(0))));
+        assert!(is_done(&b.store.release(std::slice::from_ref(&second), Some(secs(0)))));
         assert_eq!(other.claim(&q(), &TIMED).unwrap().deliveries[0].deliveries, 2);
-        assert!(is_stale(&b.store.release(&[second], secs(0))));
+        assert!(is_stale(&b.store.release(&[second], Some(secs(0)))));
     });
 }
 
@@ -308,7 +308,7 @@ fn i1_i9_many_at_once_lose_nothing_and_see_no_failure() {
                     store.delete(&receipts).remove(0).unwrap();
                     finished.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 } else {
-                    store.release(&receipts, secs(0)).remove(0).unwrap();
+                    store.release(&receipts, Some(secs(0))).remove(0).unwrap();
                 }
             }
         };
@@ -374,7 +374,7 @@ fn i4_a_removal_that_is_not_durable_is_made_so_by_the_next() {
     let receipt = b.claim().unwrap().receipt;
     assert!(!is_marked());
     std::fs::write(&mark, [0]).unwrap();
-    assert!(is_done(&b.store.release(&[receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[receipt], Some(secs(0)))));
     assert!(!is_marked());
     std::fs::write(&mark, [0]).unwrap();
     assert_eq!(b.drain("q"), ["x"]);

@@ -54,7 +54,7 @@ fn a_key_is_in_force_while_its_message_is_queued_or_claimed(b: &Bench) {
     let mut delivery = b.claim().unwrap();
     assert_eq!(text(&mut delivery), "first");
     put_in_vain(b, &key, first);
-    assert!(is_done(&b.store.release(&[delivery.receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[delivery.receipt], Some(secs(0)))));
     put_in_vain(b, &key, first);
     assert!(is_done(&b.store.delete(&[b.claim().unwrap().receipt])));
     let second = put(b, &key, "second");
@@ -92,7 +92,7 @@ fn a_key_is_free_when_its_message_is_gone_in_whatever_way(b: &Bench) {
     put(b, &key, "moved");
     assert_eq!(b.store.move_all(&q(), &name("other")).unwrap(), 1);
     put(b, &key, "released too often");
-    assert!(is_done(&b.store.release(&[b.claim().unwrap().receipt], secs(0))));
+    assert!(is_done(&b.store.release(&[b.claim().unwrap().receipt], Some(secs(0)))));
     put(b, &key, "claimed too often");
     b.claim_for(1).unwrap();
     b.advance(2);

@@ -91,7 +91,7 @@ impl Operation {
                 Self::ClaimHeld { most: [1, 1, 2][choices.pick(3)], then }
             }
             23..29 => Self::Delete { which: choices.pick(4), count: [1, 1, 3][choices.pick(3)] },
-            29 | 30 => Self::Release { which: choices.pick(4), delay_s: [0, 4][choices.pick(2)] },
+            29 | 30 => Self::Release { which: choices.pick(4), delay_s: [Some(0), Some(4), None][choices.pick(3)] },
             31 | 32 => Self::Extend { which: choices.pick(4), visibility_s: [60, 31, 0][choices.pick(3)] },
             33 => Self::NoteFailure { which: choices.pick(4) },
             34 => Self::Look,

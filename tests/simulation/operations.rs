@@ -6,7 +6,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use mq::domain::{Attributes, Durability, NewMessage, Priority, QueueName, Receipt, UnixMillis, Visibility};
+use mq::domain::{Attributes, Durability, NewMessage, Policy, Priority, QueueName, Receipt, UnixMillis, Visibility};
 use mq::store::spool::Spool;
 use mq::store::{ClaimRequest, Claims, Delivery, Error, Failure, Notice, Store as _};
 
@@ -74,7 +74,8 @@ pub enum Operation {
     },
     Release {
         which: usize,
-        delay_s: u64,
+        /// As the policy says when it is not said.
+        delay_s: Option<u64>,
     },
     Extend {
         which: usize,
@@ -439,7 +440,7 @@ impl Actor {
             }
             match then {
                 Then::Delete => self.delete_these(&[(number, at, delivery.receipt.clone())]),
-                Then::Release => self.release_this(number, at, &delivery.receipt, 0),
+                Then::Release => self.release_this(number, at, &delivery.receipt, Some(0)),
                 Then::Fail => {
                     let failure = Failure {
                         at: UnixMillis(1),
@@ -521,27 +522,32 @@ impl Actor {
         }
     }
 
-    fn release(&self, which: usize, delay_s: u64) {
+    fn release(&self, which: usize, delay_s: Option<u64>) {
         if let Some((number, at, receipt)) = self.pick(which) {
             self.release_this(number, at, &receipt, delay_s);
         }
     }
 
-    fn release_this(&self, number: usize, at: usize, receipt: &Receipt, delay_s: u64) {
+    fn release_this(&self, number: usize, at: usize, receipt: &Receipt, delay_s: Option<u64>) {
+        let said = delay_s.map(Duration::from_secs);
+        let policy =
+            self.by_receipt(|spool| if said.is_none() { spool.policy(&receipt.queue) } else { Ok(Policy::default()) });
+        let rest_ms = policy.map_or(0, |policy| {
+            u64::try_from(policy.delay_of_release(&receipt.name, said).as_millis()).unwrap_or(u64::MAX)
+        });
         let (was_latest, was_live, began_ms) = self.with(|world| {
             let now_ms = world.disk.now_ms;
             let known = (world.ledger.is_latest(number, at), world.is_surely_live(number, at), now_ms);
             world.ledger.begin_ending(number, at, false);
             known
         });
-        let result = self.by_receipt(|spool| {
-            spool.release(std::slice::from_ref(receipt), Duration::from_secs(delay_s)).pop().expect("one result")
-        });
+        let result =
+            self.by_receipt(|spool| spool.release(std::slice::from_ref(receipt), said).pop().expect("one result"));
         if result.is_ok() && self.lives_to_say() {
             self.hold_to(|world| {
                 // Somebody else may have had it between the release and its being heard of.
-                let until_ms = if world.was_alone(self.pid) { began_ms + delay_s * 1000 } else { 0 };
-                world.ledger.entries[number].held_back_ms = if delay_s > 0 { until_ms } else { 0 };
+                let until_ms = if world.was_alone(self.pid) { began_ms + rest_ms } else { 0 };
+                world.ledger.entries[number].held_back_ms = if rest_ms > 0 { until_ms } else { 0 };
                 world.ledger.ended(number, at, was_latest, false)
             });
         }

@@ -53,7 +53,8 @@ const MODELS: [Names; 3] = [Names::Ordered, Names::Bare, Names::Whole];
 fn drawn_policy(choices: &mut Choices) -> Policy {
     let mut policy = Policy::default();
     match choices.pick(10) {
-        0..5 => {}
+        0..4 => {}
+        4 => policy.retry_delay = Duration::from_secs(3),
         5 | 6 => policy.max_deliveries = Some(2),
         7 => policy.max_messages = Some(2),
         8 => policy.expired = Expired::DeadLetter,
@@ -312,4 +313,10 @@ pub fn parks_what_is_old() -> Policy {
 /// A policy that gives up soon.
 pub fn two_deliveries() -> Policy {
     Policy { max_deliveries: Some(2), visibility: Duration::from_secs(2), ..Policy::default() }
+}
+
+/// A policy that leaves alone what has failed.
+pub fn backing_off() -> Policy {
+    let retry_jitter = "50%".parse().expect("a percentage");
+    Policy { retry_delay: Duration::from_secs(4), retry_jitter, ..Policy::default() }
 }

@@ -5,7 +5,7 @@ use mq::store::spool::fs::Names;
 
 use super::caps::{room_for_one, room_for_two};
 use super::operations::{CLAIM, DELETE, Operation, PUT, TAKE, Then};
-use super::plan::{Plan, parks_what_is_old, two_deliveries};
+use super::plan::{Plan, backing_off, parks_what_is_old, two_deliveries};
 use super::world::Limits;
 
 /// A case and what may happen in it.
@@ -58,8 +58,9 @@ const DELAYED: Operation = Operation::Put { delay_s: 3, priority: 5, ttl_s: 0, d
 const UNSYNCED: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: false, long: false };
 const CLAIM_THREE: Operation = Operation::Claim { most: 3, visibility_s: 30 };
 const SHORT: Operation = Operation::Claim { most: 1, visibility_s: 0 };
-const RELEASE: Operation = Operation::Release { which: 0, delay_s: 0 };
-const LATER: Operation = Operation::Release { which: 0, delay_s: 4 };
+const RELEASE: Operation = Operation::Release { which: 0, delay_s: Some(0) };
+const LATER: Operation = Operation::Release { which: 0, delay_s: Some(4) };
+const FAILED: Operation = Operation::Release { which: 0, delay_s: None };
 const EXTEND: Operation = Operation::Extend { which: 0, visibility_s: 60 };
 const COMMAND: Operation = Operation::ClaimHeld { most: 1, then: Then::Command };
 const GIVE_BACK: Operation = Operation::ClaimHeld { most: 1, then: Then::Release };
@@ -288,4 +289,8 @@ pub const SCENARIOS: &[Scenario] = &[
         policy: two_deliveries,
         ..case("dead letter and claim", &[PUT, CLAIM, RELEASE, CLAIM], &[&[RELEASE], &[CLAIM]], 1, NOTHING)
     },
+    Scenario { policy: backing_off, ..case("back-off: errors", &[PUT, CLAIM], &[&[FAILED, CLAIM]], 0, ERROR) },
+    Scenario { policy: backing_off, ..case("back-off: kills", &[PUT, CLAIM], &[&[FAILED, CLAIM]], 0, KILL) },
+    Scenario { policy: backing_off, ..case("back-off: power cuts", &[PUT, CLAIM], &[&[FAILED, PUT]], 0, CUT) },
+    Scenario { policy: backing_off, ..case("back-off and claim", &[PUT, CLAIM], &[&[FAILED], &[CLAIM]], 1, TICK) },
 ];

@@ -156,6 +156,11 @@ fn policy_words(policy: &Policy) -> String {
     if let Some(dead_letter) = &policy.dead_letter {
         let _ = write!(words, " dead-letter={dead_letter}");
     }
+    if !policy.retry_delay.is_zero() {
+        let (delay, max) = (format_duration(policy.retry_delay), format_duration(policy.retry_max));
+        let _ = write!(words, " retry-delay={delay} retry-factor={} retry-max={max}", policy.retry_factor);
+        let _ = write!(words, " retry-jitter={}", policy.retry_jitter);
+    }
     words
 }
 

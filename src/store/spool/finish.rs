@@ -72,9 +72,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         lifecycle::next(state, event, facts, policy, self.now()).map_err(|refusal| Error::Refused { refusal })
     }
 
-    pub(super) fn release(&self, receipt: &Receipt, delay: Duration) -> Result<()> {
+    pub(super) fn release(&self, receipt: &Receipt, delay: Option<Duration>) -> Result<()> {
         let policy = self.policy()?;
         let name = &receipt.name;
+        let delay = policy.delay_of_release(name, delay);
         let released = self.with_claim(receipt, &mut |state, path| {
             let to = match self.outcome(state, Event::Release { delay }, name, &policy)? {
                 Outcome::Become(to, _) => to,

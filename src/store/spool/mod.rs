@@ -518,7 +518,7 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         self.delete_all(receipts)
     }
 
-    fn release(&self, receipts: &[Receipt], delay: Duration) -> Vec<Result<()>> {
+    fn release(&self, receipts: &[Receipt], delay: Option<Duration>) -> Vec<Result<()>> {
         receipts.iter().map(|receipt| self.on(&receipt.queue, |queue| queue.release(receipt, delay))).collect()
     }
 

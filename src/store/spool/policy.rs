@@ -26,7 +26,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         file.take(1024 * 1024).read_to_end(&mut text).at("read", &path)?;
         let policy: Policy = serde_json::from_slice(&text)
             .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
-        policy.check_for(&self.name).map_err(|error| Error::PolicyFile { path, reason: error.to_string() })?;
+        policy.check_for(&self.name).map_err(|error| Error::PolicyFile { path, reason: located(&error, &text) })?;
         self.capped.set(Some(policy.is_capped()));
         Ok(policy)
     }
@@ -70,5 +70,15 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let file = self.fs().open_or_create(&path, self.modes.file).at("open", &path)?;
         file.lock().at("lock", &path)?;
         Ok(file)
+    }
+}
+
+/// What is wrong with a policy's settings, and in which line of its file they are.
+fn located(error: &PolicyError, text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let line_of = |key: &&str| text.lines().position(|line| line.contains(&format!("\"{key}\"")));
+    match error.keys().iter().find_map(line_of) {
+        Some(before) => format!("{error} at line {}", before + 1),
+        None => error.to_string(),
     }
 }

@@ -239,7 +239,7 @@ fn look_and_claim(store: &Spool<Fenced, &ManualClock>, world: &World, seen: &mut
                 let failure = Failure { at: UnixMillis(0), delivery: 1, reason: "exit status: 3".to_owned() };
                 let _ = (store.note_failure(first, &failure), store.is_held(first));
                 let _ = store.extend(&receipts[..1], Duration::from_secs(9));
-                let _ = store.release(&receipts[..1], Duration::ZERO);
+                let _ = store.release(&receipts[..1], None);
             }
         }
     }
@@ -294,7 +294,7 @@ fuzz_target!(|data: &[u8]| {
         for _ in 0..3 {
             look_and_claim(&store, &world, &mut seen);
             let _ = store.extend(&nothing, Duration::from_secs(5));
-            let _ = store.release(&nothing, Duration::from_secs(u64::from(choice >> 4)));
+            let _ = store.release(&nothing, Some(Duration::from_secs(u64::from(choice >> 4))));
             for (result, receipt) in store.delete(&nothing).into_iter().zip(&nothing) {
                 // Only what the garbage itself made can be there.
                 assert!(result.is_err() || receipt.name.seq == Seq(u64::MAX), "deleted without a claim: {receipt:?}");
