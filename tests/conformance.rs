@@ -11,6 +11,7 @@ mod conformance {
     mod caps;
     mod claims;
     mod dead_letters;
+    mod edits;
     mod expiry;
     mod filters;
     mod fsck;

@@ -58,6 +58,7 @@ enum Step {
     Set(usize, Vec<&'static str>),
     Create(usize),
     Drop(usize, bool),
+    Edit(usize, Index),
 }
 
 /// Which messages are meant.
@@ -198,6 +199,15 @@ impl Engine {
         Seen::Put(1, None)
     }
 
+    fn put_batch(&mut self, queue: &QueueName, news: &[NewMessage]) -> Seen {
+        let first = self.ids.len();
+        let batch: Vec<_> = news.iter().zip(first..).map(|(new, n)| (new.clone(), body(n, 20))).collect();
+        let outcome = self.store.put_batch(queue, &batch);
+        let count = outcome.ids.len();
+        outcome.ids.into_iter().for_each(|id| self.remember(id));
+        Seen::Put(count, outcome.error.as_ref().map(kind))
+    }
+
     fn put_unique(&mut self, queue: &QueueName, unique: &Unique, new: &NewMessage) -> Seen {
         let body = body(self.ids.len(), 20);
         match self.store.put_unique(queue, new, unique, &mut body.as_slice()) {
@@ -222,12 +232,7 @@ impl Engine {
             }
             Step::Batch(at, news) => {
                 self.look(*at);
-                let first = self.ids.len();
-                let batch: Vec<_> = news.iter().zip(first..).map(|(new, n)| (new.clone(), body(n, 20))).collect();
-                let outcome = self.store.put_batch(&queue(*at), &batch);
-                let count = outcome.ids.len();
-                outcome.ids.into_iter().for_each(|id| self.remember(id));
-                Seen::Put(count, outcome.error.as_ref().map(kind))
+                self.put_batch(&queue(*at), news)
             }
             Step::Claim(at, visibility, most, when) => {
                 if matches!(when, When::AfterALook) {
@@ -258,7 +263,7 @@ impl Engine {
             }
             Step::Advance(_) | Step::ToTheSecond => Seen::Nothing,
             Step::Peek(at, most) => self.peek(*at, Which::Next(*most)),
-            Step::PeekId(_, _) if self.ids.is_empty() => Seen::Nothing,
+            Step::PeekId(_, _) | Step::Edit(_, _) if self.ids.is_empty() => Seen::Nothing,
             Step::PeekId(at, which) => self.peek(*at, Which::Id(*which.get(&self.ids))),
             Step::List(at, meant) => self.list(*at, meant),
             Step::Purge(at, meant) => counted(self.store.purge_some(&queue(*at), &self.filter(meant), &mut go_on)),
@@ -278,7 +283,22 @@ impl Engine {
                     Err(error) => Seen::Failed(kind(&error)),
                 }
             }
+            Step::Edit(at, which) => self.edit(*at, *which.get(&self.ids)),
             Step::Drop(at, force) => counted(self.store.drop_queue(&queue(*at), *force)),
+        }
+    }
+
+    /// What a message gets tells whose it is and what it was.
+    fn edit(&self, at: usize, id: MessageId) -> Seen {
+        let edited = self.store.edit(&queue(at), id, &mut |mut peeked| {
+            let mut bytes = format!("edited {} ", self.numbers[&id]).into_bytes();
+            peeked.body.read_to_end(&mut bytes).expect("a body");
+            Some(Box::new(std::io::Cursor::new(bytes)))
+        });
+        match edited {
+            Ok(is_replaced) => Seen::Count(u64::from(is_replaced)),
+            Err(Error::NotEdited { why, .. }) => Seen::Failed(format!("{why:?}")),
+            Err(error) => Seen::Failed(kind(&error)),
         }
     }
 
@@ -501,6 +521,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         8 => (any_queue(), any_settings()).prop_map(|(at, settings)| Step::Set(at, settings)),
         1 => any_queue().prop_map(Step::Create),
         1 => (any_queue(), any::<bool>()).prop_map(|(at, force)| Step::Drop(at, force)),
+        6 => (any_queue(), any::<Index>()).prop_map(|(at, which)| Step::Edit(at, which)),
     ]
 }
 

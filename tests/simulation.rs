@@ -21,6 +21,7 @@ mod simulation {
     pub mod choices;
     pub mod crash;
     pub mod disk;
+    pub mod edits;
     pub mod expect;
     pub mod explore;
     pub mod groups;
@@ -40,7 +41,7 @@ use mq::store::spool::fs::{Fault, Names};
 use simulation::choices::Choices;
 use simulation::explore::{Explored, by_seed, exhaust, in_parallel, invariant, shrink, story};
 use simulation::plan::{ANYTHING, Plan, run};
-use simulation::scenarios::SCENARIOS;
+use simulation::scenarios::{SCENARIOS, TWO_CLAIMS_OF_AN_EDITED};
 
 /// How many schedules are drawn when nobody says.
 const SCHEDULES: u64 = 60_000;
@@ -115,7 +116,11 @@ fn all_invariants_hold_in_every_schedule_of_small_cases() {
 fn breaks(fault: Fault) -> &'static [&'static str] {
     match fault {
         // What was not synced is gone, or is there and damaged.
-        Fault::NoFileSync | Fault::WrongFileSync | Fault::FailedSyncIgnored | Fault::PublishBeforeSync => &["I1", "I3"],
+        Fault::NoFileSync
+        | Fault::WrongFileSync
+        | Fault::FailedSyncIgnored
+        | Fault::PublishBeforeSync
+        | Fault::EditNotSynced => &["I1", "I3"],
         Fault::NoTemporaryNameSync
         | Fault::NoPublishedNameSync
         | Fault::NoParentSync
@@ -125,7 +130,7 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         | Fault::GroupUnmarked => &["I1"],
         Fault::NoDeleteSync | Fault::RemovalUnmarked => &["I4"],
         Fault::CountNotCompared => &["I5"],
-        Fault::SweepTakesHeld | Fault::SweepTakesLive | Fault::LockAfterRename => &["I2"],
+        Fault::SweepTakesHeld | Fault::SweepTakesLive | Fault::LockAfterRename | Fault::EditNotNoticed => &["I2"],
         // The writer finds it gone, and no call has failed.
         Fault::SweepTakesWriters => &["I9"],
         Fault::PublishIncomplete | Fault::NotChecked => &["I3"],
@@ -133,6 +138,8 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         Fault::CounterGoesBack => &["I8"],
         Fault::CountNotRaised => &["I2", "I6"],
         Fault::UniqueAfterPublish | Fault::UniqueNotSynced | Fault::UniqueUnlocked => &["unique"],
+        // What was claimed or deleted meanwhile is there once more.
+        Fault::EditByReplace => &["I2", "I4"],
         Fault::GroupUnlocked | Fault::GroupEntryLate | Fault::GroupNotSynced => &["group"],
         Fault::BatchInParts => &["atomic"],
         Fault::RoomUnlocked | Fault::RoomGivenEarly | Fault::RoomOfWritersForgotten => &["cap"],
@@ -143,6 +150,9 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
 fn small_case_for(fault: Fault) -> Option<Plan> {
     let (name, model) = match fault {
         Fault::RemovalUnmarked => ("held claim given back: kills, and a power cut", Names::Bare),
+        Fault::EditNotNoticed => {
+            return Some(Plan { fault: Some(fault), ..TWO_CLAIMS_OF_AN_EDITED.plan(Names::Ordered) });
+        }
         Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),
         Fault::RoomUnlocked => ("two puts to a capped queue", Names::Ordered),
         Fault::RoomGivenEarly => ("put to a full queue and a delete", Names::Ordered),

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use super::exit;
 use crate::commands::streams::{StdoutError, interruption};
-use crate::store::{self, Error};
+use crate::store::{self, Error, Uneditable};
 
 /// Tells an error of the verb `name` on stderr, and returns its exit status.
 pub(super) fn report(name: &str, error: &anyhow::Error) -> u8 {
@@ -64,6 +64,11 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::StaleReceipt { .. } => {
             "this message was left as it is; only the receipt of its latest delivery works".to_owned()
         }
+        Error::NotEdited { queue, id, why } => match why {
+            Uneditable::Claimed => "wait until it is released, or its claim has ended, and try again".to_owned(),
+            Uneditable::Changed => format!("`mq peek {queue} --id {id}` shows it as it is, if it is there"),
+            Uneditable::Keyed | Uneditable::Grouped => "when it is a dead letter it can be edited".to_owned(),
+        },
         Error::NotASpool { .. } => "nothing was touched; name an empty or new directory with --spool".to_owned(),
         Error::UnknownFormat { .. } => "nothing was touched; a newer mq has written it".to_owned(),
         Error::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {

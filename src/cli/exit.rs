@@ -28,7 +28,7 @@ pub(super) const INTERNAL: u8 = 70;
 pub(super) const CANNOT_CREATE: u8 = 73;
 /// The system failed a read, a write or a sync.
 pub(super) const IO: u8 = 74;
-/// Try again later: the queue or the disk is full, the queue is paused.
+/// Try again later: the queue or the disk is full, the queue is paused, the message is claimed.
 pub(super) const TRY_LATER: u8 = 75;
 /// Not allowed.
 pub(super) const PERMISSION: u8 = 77;
@@ -45,7 +45,10 @@ pub(super) const TABLE: [(u8, &str); 11] = [
     (INTERNAL, "Internal error: a bug in mq"),
     (CANNOT_CREATE, "Cannot create: the queue exists already, or a directory or file cannot be made"),
     (IO, "I/O error: a read, a write or a sync failed, or a pipe was closed"),
-    (TRY_LATER, "Try again later: the queue is full or paused, or the disk is full but for its reserve"),
+    (
+        TRY_LATER,
+        "Try again later: the queue is full or paused, the disk is full but for its reserve, or a message to be edited is claimed",
+    ),
     (PERMISSION, "Permission denied"),
     (CONFIG, "A bad policy or configuration, or a directory that is not a spool"),
 ];
@@ -94,14 +97,18 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 }
 
 fn of_store(error: &store::Error) -> Option<u8> {
-    use store::Error;
+    use store::{Error, Uneditable};
     match error {
         Error::NoSuchQueue { .. } | Error::NoSuchMessage { .. } | Error::StaleReceipt { .. } => Some(NOT_FOUND),
         Error::QueueExists(_) => Some(CANNOT_CREATE),
         Error::NotASpool { .. } | Error::UnknownFormat { .. } | Error::PolicyFile { .. } => Some(CONFIG),
-        Error::Paused(_) | Error::Full { .. } | Error::NoReserve { .. } => Some(TRY_LATER),
+        Error::Paused(_)
+        | Error::Full { .. }
+        | Error::NoReserve { .. }
+        | Error::NotEdited { why: Uneditable::Claimed | Uneditable::Changed, .. } => Some(TRY_LATER),
         Error::TooLarge { .. } => Some(DATA),
         Error::ReservedName(_)
+        | Error::NotEdited { .. }
         | Error::QueueNotEmpty { .. }
         | Error::Refused { .. }
         | Error::Policy(_)

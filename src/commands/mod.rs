@@ -21,6 +21,7 @@ mod convert;
 mod create;
 mod delete;
 mod drop_queue;
+mod edit;
 pub(crate) mod envelope;
 mod export;
 mod extend;
@@ -139,6 +140,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb::<purge::PurgeArgs>("purge", "Delete messages of a queue"),
     verb::<move_all::MoveArgs>("move", "Move messages of a queue to another"),
     verb::<redrive::RedriveArgs>("redrive", "Send dead letters back to where they come from"),
+    verb::<edit::EditArgs>("edit", "Change the body of a message in an editor"),
     verb::<fsck::FsckArgs>("fsck", "Explain what is wrong with the spool, and mend it"),
     verb::<convert::ConvertArgs>("convert", "Convert a document from stdin to stdout"),
 ];

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Uneditable;
 use crate::domain::lifecycle::Refusal;
 use crate::domain::queue::PolicyError;
 use crate::domain::{MessageId, QueueName};
@@ -152,6 +153,16 @@ pub enum Error {
         found: String,
         /// What it would have to say.
         known: &'static str,
+    },
+    /// A message that was to get another body has kept its own.
+    #[error("message {id} of the queue '{queue}' {why}")]
+    NotEdited {
+        /// The queue.
+        queue: QueueName,
+        /// The message.
+        id: MessageId,
+        /// Why.
+        why: Uneditable,
     },
     /// The sender's bytes could not be read.
     #[error("cannot read the body")]

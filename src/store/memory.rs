@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     AfterEach, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Message, Numbers,
-    Peeked, Result, Stat, Store, UniquePut, Watch, Which,
+    Peeked, Result, Rewrite, Stat, Store, Uneditable, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
@@ -249,6 +249,7 @@ impl<C: Clock> Store for MemoryStore<C> {
             here.keys.insert(unique.key.clone(), (id, until));
             if let Some(entry) = here.entries.values_mut().find(|entry| entry.message.id == id) {
                 (entry.message.unique, entry.message.unique_until) = (Some(unique.key.clone()), until);
+                entry.is_keyed = true;
             }
             Ok(UniquePut::New(id))
         })?;
@@ -469,7 +470,7 @@ impl<C: Clock> Store for MemoryStore<C> {
                 here.leave_key(entry.message.id);
                 let group = entry.message.group.as_ref().map(Group::hash);
                 let state = group.map_or(entry.state, |group| State::Waiting { group });
-                contents.queue(to)?.append(Entry { deliveries: 0, state, group, ..entry });
+                contents.queue(to)?.append(Entry { deliveries: 0, state, group, is_keyed: false, ..entry });
                 contents.give_turns(to, now)?;
                 moved += 1;
                 if after_each().is_break() {
@@ -480,5 +481,33 @@ impl<C: Clock> Store for MemoryStore<C> {
         contents.give_turns(from, now)?;
         self.ring(contents);
         full.map_or(Ok(moved), Err)
+    }
+
+    fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool> {
+        let mut contents = self.contents();
+        contents.sweep(queue, self.clock.now())?;
+        let seq = contents.editable(queue, id, self.clock.now())?;
+        let entry = &contents.queue(queue)?.entries[&seq];
+        let (name, old, peeked) = (entry.name(seq), entry.body.clone(), entry.peeked());
+        drop(contents);
+        let Some(mut body) = rewrite(peeked) else { return Ok(false) };
+        let mut bytes = Vec::new();
+        body.read_to_end(&mut bytes).map_err(Error::Body)?;
+
+        let mut contents = self.contents();
+        let unedited = |why| Error::NotEdited { queue: queue.clone(), id, why };
+        let is_as_shown = |entry: &Entry| entry.name(seq) == name && entry.body == old;
+        if !contents.queue(queue)?.entries.get(&seq).is_some_and(is_as_shown) {
+            return Err(unedited(Uneditable::Changed));
+        }
+        contents.editable(queue, id, self.clock.now())?;
+        let Some(entry) = contents.queue(queue)?.entries.get_mut(&seq) else { return Ok(false) };
+        if entry.is_held() {
+            return Err(unedited(Uneditable::Claimed));
+        }
+        entry.message.len_bytes = bytes.len() as u64;
+        entry.body = bytes;
+        self.ring(contents);
+        Ok(true)
     }
 }

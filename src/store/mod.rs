@@ -17,6 +17,7 @@ use crate::domain::{
     UniqueKey, UnixMillis, UnixSeconds, Visibility,
 };
 
+mod edit;
 mod error;
 mod filter;
 pub mod memory;
@@ -24,6 +25,7 @@ pub mod spool;
 mod stat;
 
 pub use crate::domain::Failure;
+pub use edit::{Rewrite, Uneditable};
 pub(crate) use error::{At, chain};
 pub use error::{Error, Result};
 pub use filter::{AttributeFilter, Filter, StateName};
@@ -424,6 +426,13 @@ pub trait Store {
         which: &Filter,
         after_each: &mut AfterEach<'_>,
     ) -> Result<u64>;
+
+    /// Gives a message that nobody has claimed another body; all else of it stays, its place in the order too. When this
+    /// returns `true` nobody is delivered the old one any more; with durability `full`, not after a power cut either. The new
+    /// one is what `rewrite` gives; `false` if it gives none.
+    ///
+    /// Errors: [`Error::NoSuchMessage`], [`Error::NotEdited`].
+    fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool>;
 
     /// Deletes every message of a queue, as [`Store::purge_some`] does.
     fn purge(&self, queue: &QueueName) -> Result<u64> {

@@ -12,6 +12,7 @@ mod create;
 mod damage;
 mod delete;
 mod drop_queue;
+mod edit;
 mod export_import;
 mod extend;
 mod fsck;

@@ -263,10 +263,12 @@ impl Disk {
 }
 
 /// The directory out of which a rename took a file, if the changes are such a rename.
-fn moved_out_of(changes: &[Change]) -> Option<Ino> {
+fn moved_out_of(changes: &[Change]) -> Vec<Ino> {
     match changes {
-        [from, to] if from.dir != to.dir => Some(from.dir),
-        _ => None,
+        // Of an exchange it is both.
+        [one, other] if one.dir != other.dir && one.after.is_some() => vec![one.dir, other.dir],
+        [from, to] if from.dir != to.dir => vec![from.dir],
+        _ => Vec::new(),
     }
 }
 

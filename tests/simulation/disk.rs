@@ -212,6 +212,18 @@ impl Disk {
         Ok(())
     }
 
+    pub fn exchange(&mut self, one: &Path, other: &Path) -> io::Result<()> {
+        let (one_dir, one_name) = self.place(one)?;
+        let (other_dir, other_name) = self.place(other)?;
+        let named = |dir: Ino, name: &str| self.dir(dir)?.get(name).copied().ok_or_else(|| error(errno::NOENT));
+        let (first, second) = (named(one_dir, one_name)?, named(other_dir, other_name)?);
+        self.apply(vec![
+            Change { dir: one_dir, name: one_name.into(), before: Some(first), after: Some(second) },
+            Change { dir: other_dir, name: other_name.into(), before: Some(second), after: Some(first) },
+        ]);
+        Ok(())
+    }
+
     pub fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let ino = self.find(from)?;
         let (dir, name) = self.place(to)?;

@@ -32,7 +32,8 @@ impl World {
             Error::QueueNotEmpty { .. }
             | Error::StaleReceipt { .. }
             | Error::NoSuchMessage { .. }
-            | Error::Refused { .. } => true,
+            | Error::Refused { .. }
+            | Error::NotEdited { .. } => true,
             _ => false,
         }
     }
@@ -51,7 +52,7 @@ impl World {
     }
 
     /// Whether a message lies in the queue for sure, and may be delivered at this moment.
-    fn is_surely_ready(&self, entry: &Entry) -> bool {
+    pub fn is_surely_ready(&self, entry: &Entry) -> bool {
         entry.acknowledged.is_some()
             && entry.queue == QUEUE
             && entry.fate == Fate::Kept

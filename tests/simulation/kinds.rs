@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::operations::{Operation, Then};
 
 /// What the operations are called, by [`Operation::kind`].
-pub const KINDS: [&str; 27] = [
+pub const KINDS: [&str; 28] = [
     "Put",
     "PutBatch",
     "Claim",
@@ -32,6 +32,7 @@ pub const KINDS: [&str; 27] = [
     "PutGroup",
     "PutAtomic",
     "Pass",
+    "Edit",
 ];
 
 impl Operation {
@@ -65,6 +66,7 @@ impl Operation {
             Self::PutGroup { .. } => 24,
             Self::PutAtomic { .. } => 25,
             Self::Pass { .. } => 26,
+            Self::Edit { .. } => 27,
         }
     }
 }
@@ -72,7 +74,7 @@ impl Operation {
 impl Operation {
     /// Any operation, drawn: the common ones more often.
     pub fn any(choices: &mut Choices) -> Self {
-        match choices.pick(51) {
+        match choices.pick(53) {
             0..6 => Self::any_put(choices),
             6..9 => Self::PutUnique {
                 key: [0, 0, 1][choices.pick(3)],
@@ -113,6 +115,7 @@ impl Operation {
                 let count = if choices.pick(200) < 199 { [1, 2, 3][choices.pick(3)] } else { 300 };
                 Self::PutAtomic { count }
             }
+            50 | 51 => Self::Edit { which: choices.pick(3) },
             _ => Self::MoveOne { which: choices.pick(3) },
         }
     }

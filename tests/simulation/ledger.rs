@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use mq::domain::{MessageId, Priority, Receipt};
 
+use super::edits::Version;
 use super::world::Pid;
 
 /// A moment in the order in which things were said.
@@ -72,6 +73,8 @@ pub struct Entry {
     pub pid: Pid,
     pub put_ended: Option<Moment>,
     pub began_ms: u64,
+    /// What it was given for bodies after the first one.
+    pub versions: Vec<Version>,
 }
 
 /// What is known of all messages.
@@ -137,13 +140,22 @@ impl Ledger {
         number
     }
 
+    /// Another body of a message.
+    pub fn know(&mut self, body: Vec<u8>, number: usize) {
+        self.by_body.insert(body, number);
+    }
+
+    pub fn has_lost_power(&self) -> bool {
+        self.cuts > 0
+    }
+
     pub fn acknowledge(&mut self, number: usize, id: MessageId) {
         let moment = self.moment();
         let entry = &mut self.entries[number];
         (entry.acknowledged, entry.id) = (Some(moment), Some(id));
     }
 
-    fn number_of(&self, body: &[u8]) -> Result<usize, String> {
+    pub fn number_of(&self, body: &[u8]) -> Result<usize, String> {
         let known = self.by_body.get(body).copied();
         known.ok_or_else(|| {
             format!("I3: a body that nobody put: {:?}", String::from_utf8_lossy(&body[..body.len().min(60)]))
@@ -153,6 +165,7 @@ impl Ledger {
     /// A message was delivered.
     pub fn deliver(&mut self, handed: Handed, body: &[u8], id: MessageId) -> Verdict {
         let number = self.number_of(body)?;
+        self.check_version(number, body, handed.began)?;
         let (moves, cuts) = (self.counts_restart, self.cuts);
         let entry = &mut self.entries[number];
         let who = format!("message {number} (delivery {} of {})", handed.receipt.name.deliveries, handed.receipt.queue);
@@ -295,6 +308,7 @@ impl Ledger {
     pub fn drain(&mut self, body: &[u8], queue: &str, now_ms: u64) -> Result<usize, String> {
         let number = self.number_of(body)?;
         let moment = self.moment();
+        self.check_version(number, body, moment)?;
         let entry = &mut self.entries[number];
         let may_be_two = !entry.is_durable && self.cuts > 0;
         if entry.drained.replace(moment).is_some() && !may_be_two {

@@ -117,6 +117,9 @@ pub enum Operation {
     Fsck {
         repair: bool,
     },
+    Edit {
+        which: usize,
+    },
 }
 
 pub const PUT: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: true, long: false };
@@ -209,6 +212,7 @@ impl Actor {
             Operation::DropForce => self.drop_force(),
             Operation::ClaimWaiting => self.claim_waiting(),
             Operation::Fsck { repair } => self.fsck(repair),
+            Operation::Edit { which } => self.edit(which),
         }
     }
 
@@ -229,6 +233,7 @@ impl Actor {
                     | Error::Refused { .. }
                     | Error::Full { .. }
                     | Error::NotInABatch { .. }
+                    | Error::NotEdited { .. }
             );
             // A queue that somebody began to drop is away, and comes back if that one dies.
             let was_away =
@@ -277,6 +282,7 @@ impl Actor {
                 pid: self.pid,
                 put_ended: None,
                 began_ms: now_ms,
+                versions: Vec::new(),
             });
             (number, world.ledger.entries[number].body.clone())
         })
@@ -422,7 +428,7 @@ impl Actor {
                 world.violate(why);
                 return (usize::MAX, 0);
             }
-            let number = world.ledger.entries.iter().position(|entry| entry.body == body).expect("just booked");
+            let number = world.ledger.number_of(&body).expect("just booked");
             let facts = world.check_facts(number, delivery).and_then(|()| world.check_turn(number, &known));
             if let Err(why) = facts.and_then(|()| world.check_limit(QUEUE, number, count)) {
                 world.violate(why);

@@ -79,6 +79,7 @@ const PASS: Operation = Operation::Pass { seconds: 125 };
 const BACK: Operation = Operation::MoveAll { back: true };
 const MOVE_ONE: Operation = Operation::MoveOne { which: 1 };
 const PURGE_ONE: Operation = Operation::PurgeOne { which: 1 };
+const EDIT: Operation = Operation::Edit { which: 0 };
 const NOTE: Operation = Operation::NoteFailure { which: 0 };
 const WAITING: Operation = Operation::ClaimWaiting;
 
@@ -96,6 +97,9 @@ const fn case(
 const fn capped(policy: fn() -> Policy, scenario: Scenario) -> Scenario {
     Scenario { policy, ..scenario }
 }
+/// One that is run with a mistake only: it would take long to go through to its end.
+pub const TWO_CLAIMS_OF_AN_EDITED: Scenario =
+    case("edit and two claims, one of them held", &[PUT], &[&[COMMAND], &[EDIT, CLAIM]], 3, NOTHING);
 
 /// A case after which the power goes.
 const fn and_cut(scenario: Scenario) -> Scenario {
@@ -293,4 +297,24 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { policy: backing_off, ..case("back-off: kills", &[PUT, CLAIM], &[&[FAILED, CLAIM]], 0, KILL) },
     Scenario { policy: backing_off, ..case("back-off: power cuts", &[PUT, CLAIM], &[&[FAILED, PUT]], 0, CUT) },
     Scenario { policy: backing_off, ..case("back-off and claim", &[PUT, CLAIM], &[&[FAILED], &[CLAIM]], 1, TICK) },
+    case("edit: errors", &[PUT], &[&[EDIT, CLAIM, DELETE]], 0, ERROR),
+    case("edit: kills", &[PUT], &[&[EDIT], &[CLAIM, DELETE]], 0, KILL),
+    case("edit: power cuts", &[PUT], &[&[EDIT, EDIT, CLAIM]], 0, CUT),
+    and_cut(case("edit: kills, and a power cut", &[PUT], &[&[EDIT], &[CLAIM, DELETE]], 0, KILL)),
+    and_cut(case("edit: errors, and a power cut", &[PUT], &[&[EDIT, CLAIM, DELETE]], 0, ERROR)),
+    case("edit of a delayed one: power cuts", &[DELAYED], &[&[EDIT]], 0, CUT),
+    case("edit of an unsynced one: power cuts", &[UNSYNCED], &[&[EDIT]], 0, CUT),
+    case("edit of what has come back: kills", &[PUT, CLAIM, RELEASE], &[&[EDIT], &[CLAIM]], 0, KILL),
+    case("edit and claim", &[PUT], &[&[EDIT], &[CLAIM, DELETE]], 2, NOTHING),
+    case("edit and held claim", &[PUT], &[&[EDIT], &[COMMAND]], 2, NOTHING),
+    case("edit and claim: power cuts", &[PUT], &[&[EDIT], &[CLAIM]], 1, CUT),
+    case("edit and delete by an old receipt", &[PUT, SHORT], &[&[EDIT], &[DELETE]], 2, NOTHING),
+    case("edit of what becomes due", &[DELAYED], &[&[EDIT], &[CLAIM]], 1, TICK),
+    case("two edits", &[PUT], &[&[EDIT], &[EDIT]], 2, NOTHING),
+    case("edit and move", &[Operation::Create, PUT], &[&[EDIT], &[MOVE]], 2, NOTHING),
+    case("edit and purge", &[PUT], &[&[EDIT], &[Operation::Purge]], 2, NOTHING),
+    case("edit and repair", &[PUT], &[&[EDIT], &[REPAIR]], 1, NOTHING),
+    case("edit of the first of a group", &[GROUP, GROUP], &[&[EDIT, CLAIM, DELETE, CLAIM]], 0, KILL),
+    case("edit and turn in a group", &[GROUP, GROUP, CLAIM], &[&[EDIT], &[DELETE, CLAIM]], 2, NOTHING),
+    case("edit of the one of a key", &[UNIQUE], &[&[EDIT], &[UNIQUE]], 1, NOTHING),
 ];

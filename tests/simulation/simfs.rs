@@ -134,6 +134,10 @@ impl Fs for SimFs {
         self.at_two(call("replace", NAME), from, Some(to), |world| world.disk.rename(from, to, true))
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        self.at_two(call("exchange", NAME), one, Some(other), |world| world.disk.exchange(one, other))
+    }
+
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.at_two(call("link", NAME), from, Some(to), |world| world.disk.link(from, to))
     }

@@ -12,7 +12,7 @@ use crate::domain::{
     ClaimPlace, Group, KeyHash, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, UniqueKey,
     UnixMillis, UnixSeconds, Visibility,
 };
-use crate::store::{Body, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result};
+use crate::store::{Body, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result, Uneditable};
 
 /// All that there is.
 #[derive(Default)]
@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) group: Option<KeyHash>,
     /// Dead when the holder of the last held claim is gone.
     pub(super) hold: Weak<()>,
+    /// It was put to this queue as the only one of its unique key.
+    pub(super) is_keyed: bool,
     pub(super) failures: Vec<Failure>,
 }
 
@@ -245,7 +247,7 @@ impl Contents {
         if let Some(entry) = queue.entries.remove(&seq) {
             queue.leave_key(entry.message.id);
             let dead = self.queues.entry(dead).or_insert_with(|| Queue { policy, ..Queue::default() });
-            dead.append(Entry { state: State::Ready, group: None, ..entry });
+            dead.append(Entry { state: State::Ready, group: None, is_keyed: false, ..entry });
         }
         Ok(())
     }
@@ -317,7 +319,16 @@ impl Contents {
         let message = Message { len_bytes: body.len() as u64, ..message };
         let id = message.id;
         let (deliveries, failures) = (new.deliveries(), new.failures().to_vec());
-        queue.append_in_group(Entry { message, body, state, deliveries, group: None, hold: Weak::new(), failures });
+        queue.append_in_group(Entry {
+            message,
+            body,
+            state,
+            deliveries,
+            group: None,
+            hold: Weak::new(),
+            is_keyed: false,
+            failures,
+        });
         Ok(id)
     }
 
@@ -353,5 +364,21 @@ impl Contents {
             visible_until,
             hold: hold.map(|hold| Box::new(hold) as Box<dyn Hold>),
         }))
+    }
+
+    /// Where a message stands, if its body can be replaced.
+    pub(super) fn editable(&mut self, name: &QueueName, id: MessageId, now: UnixMillis) -> Result<Seq> {
+        let here = self.queue(name)?;
+        let missing = || Error::NoSuchMessage { queue: name.clone(), id };
+        let (seq, entry) = here.entries.iter().find(|(_, entry)| entry.message.id == id).ok_or_else(missing)?;
+        let is_in_force = |of: &(MessageId, Option<UnixSeconds>)| of.0 == id && of.1.is_none_or(|at| !at.is_due(now));
+        let key = entry.message.unique.as_ref().filter(|_| entry.is_keyed).and_then(|key| here.keys.get(key));
+        let why = match entry.state {
+            State::Claimed { .. } | State::Held => Uneditable::Claimed,
+            _ if entry.group.is_some() => Uneditable::Grouped,
+            _ if key.is_some_and(is_in_force) => Uneditable::Keyed,
+            _ => return Ok(*seq),
+        };
+        Err(Error::NotEdited { queue: name.clone(), id, why })
     }
 }

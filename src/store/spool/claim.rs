@@ -353,21 +353,29 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         target: &MessageName,
         policy: &Policy,
     ) -> Result<Option<(Placed, F::File)>> {
-        let file = match self.fs().open(path, Access::Read) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.at("open", path)?,
+        let open = || match self.fs().open(path, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.at("open", path).map(Some),
         };
         let to = self.layout.path(State::Held, target);
         if self.commits(Fault::LockAfterRename) {
+            let Some(file) = open()? else { return Ok(None) };
             let moved = self.transfer(name, path, &to, policy.durability)?;
             file.try_lock().at("lock", path)?;
             let placed = Placed { name: *target, path: to, state: State::Held };
             return Ok((moved == Moved::Yes).then_some((placed, file)));
         }
-        // Somebody is about to claim it, or a process that a former holder left behind still lives.
-        if !file.try_lock().at("lock", path)? {
-            return Ok(None);
-        }
+        let file = loop {
+            let Some(file) = open()? else { return Ok(None) };
+            // Somebody is about to claim it, or a process that a former holder left behind still lives.
+            if !file.try_lock().at("lock", path)? {
+                return Ok(None);
+            }
+            // It may have got another body, and so another file, before that was locked.
+            if self.commits(Fault::EditNotNoticed) || self.is_at(&file, path)? {
+                break file;
+            }
+        };
         match self.transfer(name, path, &to, policy.durability)? {
             Moved::Gone => Ok(None),
             Moved::Yes => Ok(Some((Placed { name: *target, path: to, state: State::Held }, file))),

@@ -69,11 +69,17 @@ pub enum Fault {
     RoomOfWritersForgotten,
     /// The messages of an atomic batch are published one by one.
     BatchInParts,
+    /// The file with the new body of a message is not synced.
+    EditNotSynced,
+    /// A file with a new body overwrites what has the message's name, if anything still has it.
+    EditByReplace,
+    /// Who takes a held claim does not look whether what he has locked is still the message.
+    EditNotNoticed,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -105,5 +111,8 @@ impl Fault {
         Self::RoomGivenEarly,
         Self::RoomOfWritersForgotten,
         Self::BatchInParts,
+        Self::EditNotSynced,
+        Self::EditByReplace,
+        Self::EditNotNoticed,
     ];
 }

@@ -141,6 +141,9 @@ pub trait Fs {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Moves a name, atomically, over what has the new name (for a directory: an empty one).
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives each of two files the other's name, atomically. `NotFound` when either is missing, `Unsupported` where the file
+    /// system cannot do that.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
     /// Gives a file a second name, which must be free.
     fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file's name.

@@ -19,9 +19,9 @@
 //! ever takes that one, so who repairs holds up only another repair.
 //!
 //! The others are only *tried*, never waited for, so they cannot take part in a deadlock: `QUEUE/sweep`
-//! (one sweeper at a time is enough), the message file of a held claim, a writer's temporary. But for two who wait for
-//! a temporary: the writer for its own, and a put with a unique key (which has lock 0) for that of the dead writer of
-//! its key. Nobody but a sweeper can have either, and he waits for nothing but locks 1 and 4.
+//! (one sweeper at a time is enough), the message file of a held claim or of a message that gets another body, a writer's
+//! temporary. But for two who wait for a temporary: the writer for its own, and a put with a unique key (which has lock 0)
+//! for that of the dead writer of its key. Nobody but a sweeper can have either, and he waits for nothing but locks 1 and 4.
 //!
 //! Calls are written out as `fs2::FileExt::…`: since Rust 1.89 `std::fs::File` has methods of the same
 //! names, which would win silently.

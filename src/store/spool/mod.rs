@@ -13,7 +13,7 @@
 //!   `groups`, of which one message at a time is deliverable;
 //! - `room`: how much a queue holds, where that is capped, and how much its disk has left;
 //! - `expiry`: what is too old, and how it is found;
-//! - `put`, `keyed`, `batch`, `atomic`, `claim`, `finish`, `sweep`, `look`, `bulk`: the methods of [`Store`], by theme;
+//! - `put`, `keyed`, `batch`, `atomic`, `claim`, `finish`, `sweep`, `look`, `bulk`, `edit`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
@@ -35,7 +35,7 @@ use self::modes::{Heir, Modes, PRIVATE};
 use self::moves::SharedMoves;
 use super::{
     AfterEach, At, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result,
-    Stat, Store, UniquePut, Watch, Which,
+    Rewrite, Stat, Store, UniquePut, Watch, Which,
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
@@ -47,6 +47,7 @@ mod atomic;
 mod batch;
 mod bulk;
 mod claim;
+mod edit;
 mod entries;
 mod expiry;
 mod fault;
@@ -558,5 +559,9 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
         after_each: &mut AfterEach<'_>,
     ) -> Result<u64> {
         self.on(from, |from| self.on(to, |to| from.move_to(to, which, after_each)))
+    }
+
+    fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool> {
+        self.on(queue, |queue| queue.edit(id, rewrite))
     }
 }

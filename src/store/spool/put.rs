@@ -38,7 +38,7 @@ pub(super) struct Temporary<'a, F: Fs> {
     fs: &'a F,
     pub(super) path: PathBuf,
     pub(super) file: F::File,
-    may_be_moved: bool,
+    pub(super) may_be_moved: bool,
     is_published: bool,
 }
 

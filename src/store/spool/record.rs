@@ -126,6 +126,13 @@ impl Draft {
         Ok(Self { bytes })
     }
 
+    /// The header `line` once more, for another body. What it says that this version does not know it goes on to say.
+    pub(crate) fn again(line: &[u8]) -> Self {
+        let mut bytes = line.to_vec();
+        bytes[CRC_AT..CRC_AT + CRC_WIDTH].fill(b'0');
+        Self { bytes }
+    }
+
     /// How long the header is, to the newline.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
@@ -195,6 +202,11 @@ impl<H: FileHandle> Opened<H> {
             return damaged(format!("its body has {have} bytes of {}", message.len_bytes));
         }
         Ok(Self { file, start, file_len: status.len_bytes, header_len, crc, message })
+    }
+
+    /// The header, with its newline.
+    pub(crate) fn header(&self) -> &[u8] {
+        &self.start[..self.header_len]
     }
 
     /// Checks the whole body against the checksum, and hands it over.

@@ -72,6 +72,10 @@ impl Fs for Fenced {
         RealFs.replace(self.inside(from), self.inside(to))
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        RealFs.exchange(self.inside(one), self.inside(other))
+    }
+
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         RealFs.link(self.inside(from), self.inside(to))
     }

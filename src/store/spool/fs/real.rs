@@ -191,6 +191,13 @@ impl Fs for RealFs {
         Ok(rustix::fs::rename(from, to)?)
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(io::ErrorKind::Unsupported.into()),
+            other => Ok(other?),
+        }
+    }
+
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         Ok(rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?)
     }

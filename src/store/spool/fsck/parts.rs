@@ -313,12 +313,18 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
     pub(super) fn look_at_counter(&mut self, at: &QueueCheck<'_, F, C>) {
         let queue = &at.queue;
         let path = queue.layout.state();
+        let which = || queue.fs().status(queue.layout.dir()).ok().map(|status| status.inode);
+        let before = which();
         // What cannot be read is told where it lies.
         let highest = queue.highest_seq().ok().flatten();
         let Some(status) = queue.fs().status(&path).ok().filter(|status| status.kind == Kind::File) else { return };
         let what = match queue.next_number() {
             Ok(Some(next)) if highest.is_none_or(|highest| highest < next || highest == u64::MAX) => return,
             Ok(Some(next)) => {
+                // Dropped meanwhile and made again: the messages were those of another queue of that name.
+                if which() != before {
+                    return;
+                }
                 let highest = highest.unwrap_or_default();
                 format!("would give the number {next:016x}, and a message has {highest:016x}")
             }
