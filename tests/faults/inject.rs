@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::verbs::Verb;
+use super::verbs::{EDITED, Verb};
 use crate::common::{has, mq_bin};
 
 /// Calls that change something, or that others can see: a death is injected at each, and every error.
@@ -118,6 +118,7 @@ pub(crate) fn run(dir: &Path, verb: &Verb, harm: Option<(&Call, Harm)>) -> Ran {
     }
     let mut strace = Command::new("strace");
     strace.args(["-qq", "-y", "-o", "log"]).current_dir(dir).env_remove("MQ_SPOOL");
+    strace.env_remove("VISUAL").env("EDITOR", format!("printf {EDITED} >")).env("TMPDIR", dir);
     match harm {
         None => strace.args(["-e", &format!("trace={CHANGES},{LOOKS}")]),
         Some((call, harm)) => {
@@ -125,7 +126,8 @@ pub(crate) fn run(dir: &Path, verb: &Verb, harm: Option<(&Call, Harm)>) -> Ran {
                 Harm::Kill => "signal=SIGKILL".to_owned(),
                 Harm::Fail(error) => format!("error={error}"),
             };
-            if harm != Harm::Kill && !verb.args.iter().any(|arg| arg == "--") {
+            let has_child = verb.args[0] == "edit" || verb.args.iter().any(|arg| arg == "--");
+            if harm != Harm::Kill && !has_child {
                 // Stops at no other call. It asks for -f, and here is no child to be followed. (A signal cannot be
                 // sent at a stop of that kind.)
                 strace.args(["-f", "--seccomp-bpf"]);

@@ -42,6 +42,8 @@ pub(crate) enum Promise {
     Places { labels: Vec<&'static str>, queue: &'static str, state: &'static str },
     /// These have been handed to a command that failed, and are deliverable again.
     Returns { label: &'static str, file: &'static str },
+    /// This one has this body, and is where it was.
+    Edits { label: &'static str, body: &'static str },
     /// The queue has a policy file that says so.
     Sets { queue: &'static str, text: &'static str },
     /// The queue is gone with all that is in it.
@@ -91,6 +93,9 @@ const ANY: [&str; 8] = ["ended-1", "ended-2", "due", "widow", "orphan", "ready-1
 /// A message as `export` writes it.
 const EXPORTED: &[u8] = br#"{"id":"018bcfe5-684b-722a-b1ba-804098e6cb29","queue":"q","state":"ready","deliveries":0,"put_at":"2023-11-14T22:13:20.075Z","priority":5,"bytes":3,"body":"new"}
 "#;
+
+/// What the editor makes of every body.
+pub(crate) const EDITED: &str = "edited";
 
 /// Keeps a copy of what it is given, as a line.
 const KEEP: &str = "{ cat; echo; } >>handled";
@@ -236,6 +241,7 @@ fn by_filter(worlds: &Worlds) -> Vec<Verb> {
         Verb::new(Calm, &["purge", "q", "--id", id], purges),
         Verb::new(Calm, &["move", "q", "r", "--id", id], places("ready-2", "r")),
         Verb::new(Calm, &["redrive", "buried.dead"], places("letter", "empty")).queues(&["buried.dead", "empty"]),
+        Verb::new(Calm, &["edit", "q", id], Promise::Edits { label: "ready-2", body: EDITED }),
     ]
 }
 

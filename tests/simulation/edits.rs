@@ -3,6 +3,8 @@
 //! A message has one body after the other. From when an edit was acknowledged on, nobody who begins then is delivered one
 //! from before it; one that was refused is never delivered.
 
+use std::io::ErrorKind;
+
 use mq::domain::MessageId;
 use mq::store::{Error, Store as _};
 
@@ -60,7 +62,16 @@ impl Actor {
             }
             Ok(())
         });
-        self.say(result, "edit");
+        // One that is damaged cannot be shown; and without a lock of the moves there has to be an exchange.
+        let failed = if let Err(Error::Io { source, .. }) = &result { Some(source.kind()) } else { None };
+        let is_right = self.with(|world| match failed {
+            Some(ErrorKind::InvalidData) => world.ledger.may_be_damaged,
+            Some(ErrorKind::Unsupported) => world.ledger.is_unsynced && !world.can_exchange,
+            _ => false,
+        });
+        if !is_right {
+            self.say(result, "edit");
+        }
     }
 
     fn pick_id(&self, which: usize) -> Option<(usize, MessageId)> {

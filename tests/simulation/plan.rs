@@ -97,6 +97,8 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     // What is done where the file system cannot be told has to be right on each of them.
     world.is_unknown = is_drawn && world.choices.pick(16) == 15;
+    // (Not drawn anew: what was drawn for something else is as good.)
+    world.can_exchange |= is_drawn && world.listing > 0;
     let world: Shared = Arc::new(Mutex::new(world));
     prepare(&world, plan, &policy);
     hold(&world).limits = limits;
@@ -202,6 +204,13 @@ fn recover(world: &Shared) {
         for name in [QUEUE, OTHER, "q.dead", "r.dead"] {
             actor.drain(name);
         }
+        if actor.with(|world| has_temporaries(world)) {
+            // A batch's directory that a mover has just taken a second name out of looks as if its writer lived.
+            actor.with(|world| world.pass_ms(10_000));
+            for name in [QUEUE, OTHER] {
+                actor.drain(name);
+            }
+        }
         sweep_keys(&actor);
         sweep_young(&actor);
         actor.with(check_leftovers);
@@ -210,6 +219,11 @@ fn recover(world: &Shared) {
         }
     });
     scheduler::run(world, vec![program]);
+}
+
+fn has_temporaries(world: &World) -> bool {
+    let names_in = |queue| world.disk.find(&Path::new(ROOT_PATH).join(queue).join("tmp")).ok();
+    [QUEUE, OTHER].into_iter().filter_map(names_in).any(|dir| world.disk.dir(dir).is_ok_and(|names| !names.is_empty()))
 }
 
 /// Lets the second come in which the sweep looks for what is left of each key.

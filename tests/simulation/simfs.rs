@@ -135,7 +135,9 @@ impl Fs for SimFs {
     }
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
-        self.at_two(call("exchange", NAME), one, Some(other), |world| world.disk.exchange(one, other))
+        self.at_two(call("exchange", NAME), one, Some(other), |world| {
+            if world.can_exchange { world.disk.exchange(one, other) } else { Err(io::ErrorKind::Unsupported.into()) }
+        })
     }
 
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {

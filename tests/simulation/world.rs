@@ -115,6 +115,8 @@ pub struct World {
     pub model: Names,
     /// Nobody can tell what file system it is.
     pub is_unknown: bool,
+    /// Two names can be exchanged: not on every file system that is bare.
+    pub can_exchange: bool,
     pub choices: Choices,
     pub limits: Limits,
     pub ledger: Ledger,
@@ -153,6 +155,7 @@ impl World {
             disk,
             model,
             is_unknown: false,
+            can_exchange: model != Names::Bare,
             choices,
             limits: Limits::CALM,
             ledger: Ledger::default(),

@@ -3,18 +3,26 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mq::domain::{Policy, QueueName, units};
+use mq::domain::{MessageId, MessageName, Policy, Priority, QueueName, Seq, UnixMillis, units};
 
 fn check(policy: &Policy) {
     let name: QueueName = "jobs".parse().expect("it is a name");
     let text = serde_json::to_vec_pretty(policy).expect("a policy can be written");
     let again: Policy = serde_json::from_slice(&text).expect("what was written can be read");
     assert_eq!(again, *policy);
-    assert!([policy.visibility, policy.delay].into_iter().chain(policy.retention).all(|d| d <= units::LONGEST));
+    let durations = [policy.visibility, policy.delay, policy.retry_delay, policy.retry_max];
+    assert!(durations.into_iter().chain(policy.retention).all(|d| d <= units::LONGEST));
     if policy.check_for(&name).is_err() {
         return;
     }
     assert_ne!(policy.max_deliveries, Some(0));
+    let failed = MessageName {
+        seq: Seq(0),
+        priority: Priority::default(),
+        id: MessageId::new(UnixMillis(0), &[0; 10]),
+        deliveries: u32::MAX,
+    };
+    assert!(policy.delay_of_release(&failed, None) <= policy.retry_max);
     if policy.max_deliveries.is_some() {
         assert_ne!(policy.dead_letter_queue(&name).expect("it was checked"), name);
     }
@@ -28,6 +36,10 @@ fn check(policy: &Policy) {
         format!("delay={}", units::format_duration(policy.delay)),
         format!("retention={}", policy.retention.map_or_else(none, units::format_duration)),
         format!("durability={}", policy.durability),
+        format!("retry-delay={}", units::format_duration(policy.retry_delay)),
+        format!("retry-factor={}", policy.retry_factor),
+        format!("retry-max={}", units::format_duration(policy.retry_max)),
+        format!("retry-jitter={}", policy.retry_jitter),
     ] {
         rebuilt.apply(&setting).expect("a setting of a policy that is right");
     }

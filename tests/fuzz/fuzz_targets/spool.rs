@@ -252,7 +252,9 @@ fn look_and_claim(store: &Spool<Fenced, &ManualClock>, world: &World, seen: &mut
 fn shuffle(store: &Spool<Fenced, &ManualClock>, world: &World) {
     let (queue, other): (_, QueueName) = (&world.queue, "other".parse().expect("it is a name"));
     let new = NewMessage { ttl: Some(Duration::from_secs(100)), ..NewMessage::default() };
-    let _ = store.put(queue, &new, &mut &b"late"[..]);
+    if let Ok(id) = store.put(queue, &new, &mut &b"late"[..]) {
+        let _ = store.edit(queue, id, &mut |_| Some(Box::new(&b"another"[..])));
+    }
     let _ = store.put(queue, &NewMessage { delay: Some(Duration::from_secs(1)), ..new.clone() }, &mut &b"later"[..]);
     let batch = [(new.clone(), b"one".to_vec()), (new.clone(), b"two".to_vec()), (new, Vec::new())];
     let _ = store.put_batch(queue, &batch);

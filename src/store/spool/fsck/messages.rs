@@ -457,7 +457,10 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
         }
         let finding = match read {
             Err(ReadError::Io(error)) => return self.unreadable(at, path, &error),
-            Ok((message, ..)) if message.id == id && self.spool.order() == Order::RollForward => {
+            Ok((message, ..)) if message.id != id => {
+                finding("is a body that an edit has replaced, or was about to put in its place", "remove it")
+            }
+            Ok(_) if self.spool.order() == Order::RollForward => {
                 finding("is a whole message whose writer died before it had its place", "publish it")
             }
             Ok(_) if self.spool.names() == Names::Unknown => {
