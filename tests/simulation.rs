@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 mod simulation {
-    pub mod atomic;
+    pub mod batches;
     pub mod caps;
     pub mod choices;
     pub mod crash;
@@ -154,6 +154,8 @@ fn small_case_for(fault: Fault) -> Option<Plan> {
             return Some(Plan { fault: Some(fault), ..TWO_CLAIMS_OF_AN_EDITED.plan(Names::Ordered) });
         }
         Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),
+        Fault::GroupUnlocked => ("two puts to a group", Names::Ordered),
+        Fault::GroupEntryLate => ("turn in a group: kills", Names::Ordered),
         Fault::RoomUnlocked => ("two puts to a capped queue", Names::Ordered),
         Fault::RoomGivenEarly => ("put to a full queue and a delete", Names::Ordered),
         Fault::RoomOfWritersForgotten => ("two puts to a capped queue, and a while between", Names::Ordered),

@@ -313,36 +313,6 @@ impl Actor {
         }
     }
 
-    fn put_batch(&self, count: usize, delay_s: u64) {
-        let new = NewMessage { delay: Some(Duration::from_secs(delay_s)), ..NewMessage::default() };
-        let opened: Vec<_> =
-            (0..count).map(|_| self.open_entry(delay_s, Priority::default(), 0, true, false)).collect();
-        let with_facts = |number: usize| NewMessage {
-            attributes: number_of(number),
-            media_type: Some("text/plain".parse().expect("a type")),
-            reply_to: Some(queue(OTHER)),
-            ..new.clone()
-        };
-        let batch: Vec<_> = opened.iter().map(|(number, body)| (with_facts(*number), body.clone())).collect();
-        let outcome = match self.spool() {
-            Ok(spool) => spool.put_batch(&queue(QUEUE), &batch),
-            Err(error) => return self.say::<()>(Err(error), "batch"),
-        };
-        if !self.lives_to_say() {
-            return;
-        }
-        self.with(|world| {
-            world.tell(Some(self.pid), || format!("{} of {count} messages are put", outcome.ids.len()));
-            for ((number, _), id) in opened.iter().zip(&outcome.ids) {
-                world.ledger.acknowledge(*number, *id);
-            }
-            if outcome.error.is_none() && outcome.ids.len() < count {
-                world.violate("I9: a batch is short, and no error says why");
-            }
-        });
-        self.say(outcome.error.map_or(Ok(()), Err), "batch");
-    }
-
     /// Claims, and books what is delivered.
     pub fn claim(&self, request: ClaimRequest) -> Option<(Claims, Vec<(usize, usize)>)> {
         let (began, began_ms) = self.with(|world| (world.ledger.moment(), world.disk.now_ms));

@@ -107,6 +107,13 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         Ok(())
     }
 
+    /// Gives a queue that is not dropped its name back, durably: that it was taken away is not synced, and where names come and
+    /// go one by one a power cut could leave it neither of the two.
+    fn restore(&self, checked: &Path, own: &Path) -> Result<()> {
+        self.fs.rename(checked, own).at("restore", own)?;
+        self.fs.sync_dir(&self.root).at("sync", &self.root)
+    }
+
     /// Puts in order what makers and droppers of queues left behind when they died. Best effort; the caller has
     /// the lock.
     pub(super) fn clear_away(&self) {
@@ -122,7 +129,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             if let Some(queue) = name.strip_prefix(layout::CHECKING_PREFIX) {
                 // Only what a queue can be called was a queue: a name is checked before it is a path.
                 if !layout::RESERVED.contains(&queue) && queue.parse::<QueueName>().is_ok() {
-                    let _ = self.fs.rename(&dir, &self.root.join(queue));
+                    let _ = self.fs.rename(&dir, &self.root.join(queue)).and_then(|()| self.fs.sync_dir(&self.root));
                 }
             } else if name.starts_with(layout::MAKING_PREFIX) || name.starts_with(layout::DROPPING_PREFIX) {
                 self.remove_tree(&dir);
@@ -150,7 +157,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let counted = hidden.count_for_drop();
             if !matches!(counted, Ok(0)) {
                 let own = root.join(hidden.name.as_str());
-                let restored = spool.fs.rename(&checked, &own).at("restore", &own);
+                let restored = spool.restore(&checked, &own);
                 messages = counted?;
                 restored?;
                 return Err(Error::QueueNotEmpty { queue: hidden.name, messages });
@@ -159,7 +166,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let doomed = root.join(format!("{}{}", layout::DROPPING_PREFIX, spool.new_id(spool.clock.now())));
         if let Err(error) = spool.fs.rename(&checked, &doomed) {
             // (If that fails as well, whoever makes or drops a queue next restores it.)
-            let _ = spool.fs.rename(&checked, &root.join(self.name.as_str()));
+            let _ = spool.restore(&checked, &root.join(self.name.as_str()));
             return Err(error).at("drop", &checked);
         }
         spool.fs.sync_dir(root).at("sync", root)?;

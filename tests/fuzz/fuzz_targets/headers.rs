@@ -142,6 +142,7 @@ fn message(u: &mut Unstructured<'_>) -> arbitrary::Result<Message> {
         reply_to: <&str>::arbitrary(u)?.parse().ok(),
         due: Option::<u64>::arbitrary(u)?.map(UnixSeconds),
         expires_at: Option::<u64>::arbitrary(u)?.map(UnixMillis),
+        group: <&str>::arbitrary(u)?.parse().ok(),
         unique: <&str>::arbitrary(u)?.parse().ok(),
         unique_until: Option::<u64>::arbitrary(u)?.map(UnixSeconds),
     })

@@ -1,6 +1,8 @@
-//! Batches that are put as one: whatever happens, all of the messages are there in the end, or none.
+//! Batches: what was put together. Of one that is put as one all of the messages are there in the end, whatever happens, or
+//! none.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mq::domain::{NewMessage, Priority};
 use mq::store::Store as _;
@@ -9,6 +11,36 @@ use super::ledger::{Entry, Fate, Ledger, Verdict};
 use super::operations::{Actor, OTHER, QUEUE, number_of, queue};
 
 impl Actor {
+    pub fn put_batch(&self, count: usize, delay_s: u64) {
+        let new = NewMessage { delay: Some(Duration::from_secs(delay_s)), ..NewMessage::default() };
+        let opened: Vec<_> =
+            (0..count).map(|_| self.open_entry(delay_s, Priority::default(), 0, true, false)).collect();
+        let with_facts = |number: usize| NewMessage {
+            attributes: number_of(number),
+            media_type: Some("text/plain".parse().expect("a type")),
+            reply_to: Some(queue(OTHER)),
+            ..new.clone()
+        };
+        let batch: Vec<_> = opened.iter().map(|(number, body)| (with_facts(*number), body.clone())).collect();
+        let outcome = match self.spool() {
+            Ok(spool) => spool.put_batch(&queue(QUEUE), &batch),
+            Err(error) => return self.say::<()>(Err(error), "batch"),
+        };
+        if !self.lives_to_say() {
+            return;
+        }
+        self.with(|world| {
+            world.tell(Some(self.pid), || format!("{} of {count} messages are put", outcome.ids.len()));
+            for ((number, _), id) in opened.iter().zip(&outcome.ids) {
+                world.ledger.acknowledge(*number, *id);
+            }
+            if outcome.error.is_none() && outcome.ids.len() < count {
+                world.violate("I9: a batch is short, and no error says why");
+            }
+        });
+        self.say(outcome.error.map_or(Ok(()), Err), "batch");
+    }
+
     pub fn put_atomic(&self, count: usize) {
         let opened: Vec<_> = (0..count).map(|_| self.open_entry(0, Priority::default(), 0, true, false)).collect();
         let batch = opened.first().map(|(number, _)| *number);
