@@ -5,6 +5,7 @@
 
 /// Its files lie in `tests/conformance/`.
 mod conformance {
+    mod archive;
     mod atomic;
     mod batches;
     mod bench;

@@ -135,7 +135,7 @@ fn bash_completes_queue_names() {
         complete_words mq put jobs Cargo.t
     "#;
     let output = command("bash", &spool).args(["--norc", "-c", script]).output().expect("bash runs");
-    let expected = "invitations invoices\nrelease resume redrive\n\nmsgpack\nvisibility=\nCargo.toml\n";
+    let expected = "invitations invoices\nrelease resume redrive replay\n\nmsgpack\nvisibility=\nCargo.toml\n";
     assert_eq!(stdout(output), expected);
 }
 

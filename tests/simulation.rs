@@ -128,7 +128,7 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         | Fault::NoBatchSync
         // Its group waits for one that is not there.
         | Fault::GroupUnmarked => &["I1"],
-        Fault::NoDeleteSync | Fault::RemovalUnmarked => &["I4"],
+        Fault::NoDeleteSync | Fault::RemovalUnmarked | Fault::ArchiveNotSynced => &["I4"],
         Fault::CountNotCompared => &["I5"],
         Fault::SweepTakesHeld | Fault::SweepTakesLive | Fault::LockAfterRename | Fault::EditNotNoticed => &["I2"],
         // The writer finds it gone, and no call has failed.
@@ -140,6 +140,8 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         Fault::UniqueAfterPublish | Fault::UniqueNotSynced | Fault::UniqueUnlocked => &["unique"],
         // What was claimed or deleted meanwhile is there once more.
         Fault::EditByReplace => &["I2", "I4"],
+        // The key of what is archived is not given back.
+        Fault::ArchiveUnmarked => &["I7"],
         Fault::GroupUnlocked | Fault::GroupEntryLate | Fault::GroupNotSynced => &["group"],
         Fault::BatchInParts => &["atomic"],
         Fault::RoomUnlocked | Fault::RoomGivenEarly | Fault::RoomOfWritersForgotten => &["cap"],
@@ -153,6 +155,7 @@ fn small_case_for(fault: Fault) -> Option<Plan> {
         Fault::EditNotNoticed => {
             return Some(Plan { fault: Some(fault), ..TWO_CLAIMS_OF_AN_EDITED.plan(Names::Ordered) });
         }
+        Fault::ArchiveUnmarked => ("archived delete of a unique one: kills", Names::Bare),
         Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),
         Fault::GroupUnlocked => ("two puts to a group", Names::Ordered),
         Fault::GroupEntryLate => ("turn in a group: kills", Names::Ordered),

@@ -1,4 +1,4 @@
-//! What purge, move and redrive have in common: they are about many messages of a queue, and cannot be taken back.
+//! What purge, move, redrive and replay have in common: they are about many messages of a queue, and cannot be taken back.
 //!
 //! Each message is a step of its own: interrupted, what is done is done and the rest is as it was, and the same command
 //! goes on with it.
@@ -51,6 +51,11 @@ pub(super) struct Deed<'a> {
 }
 
 impl BulkArgs {
+    /// Whether messages are meant by their state.
+    pub(super) fn names_states(&self) -> bool {
+        self.filter.names_states()
+    }
+
     /// Does `act`, if it is to be done and the user agrees, and says to how many messages. `act` is told which messages, and
     /// whom to tell of each.
     pub(super) fn carry_out(
@@ -104,6 +109,19 @@ pub(super) fn count_unclaimed(store: &dyn Store, queue: &QueueName, which: &Filt
         return store.stat(queue).map(|stat| stat.messages() - stat.claimed - stat.held);
     }
     count(store, queue, which, |listed| !matches!(listed.state, State::Claimed { .. } | State::Held))
+}
+
+/// How many of the deleted messages are meant that the archive has.
+pub(super) fn count_archived(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<u64> {
+    if which.is_all() {
+        return store.stat(queue).map(|stat| stat.archived);
+    }
+    let mut count = 0;
+    store.list_archived(queue, which, &mut |_| {
+        count += 1;
+        ControlFlow::Continue(())
+    })?;
+    Ok(count)
 }
 
 fn count(store: &dyn Store, queue: &QueueName, which: &Filter, counts: impl Fn(&Listed) -> bool) -> store::Result<u64> {

@@ -34,6 +34,8 @@ use crate::store::{Error, Store as _};
 ///   retry-max=DUR         but never longer than this [1h]
 ///   retry-jitter=N%       and up to N% shorter, by chance but always the same
 ///                         for the same delivery of a message [0%]
+///   archive=DUR           deleted messages are kept this long, for mq replay
+///                         [none]
 ///
 /// `mq put` makes a missing queue with the defaults. `mq set` changes the settings of one that exists.
 #[derive(Debug, Args)]

@@ -12,6 +12,9 @@ use crate::store::Store as _;
 /// With durability `full` (the default) a deleted message never comes back, not even after power loss. A receipt
 /// works until its message has been delivered again, even when its visibility timeout has passed; after that it
 /// is stale, which is exit status 66 and changes nothing.
+///
+/// Where the policy has an archive, what is deleted is kept there for a while, and mq replay puts it again as another
+/// message; on a full disk it is not kept. A delete is never refused for want of room for it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -9,7 +9,8 @@ use crate::store::Store as _;
 
 /// Remove a queue
 ///
-/// A queue that still holds messages is kept, unless --force says that they go with it.
+/// A queue that still holds messages is kept, unless --force says that they go with it. An archive of deleted messages
+/// keeps no queue: it goes with it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -37,6 +37,8 @@ pub(crate) struct Facts<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     due: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    kept_until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
     priority: Priority,
     bytes: u64,
@@ -82,6 +84,7 @@ impl<'a> Facts<'a> {
             put_at: message.put_at.to_rfc3339(),
             visible_until: None,
             due: None,
+            kept_until: None,
             expires_at: message.expires_at.map(UnixMillis::to_rfc3339),
             priority: message.priority,
             bytes: message.len_bytes,
@@ -116,6 +119,12 @@ impl<'a> Facts<'a> {
             State::Waiting { .. } => (self.put_due.and_then(time), None),
         };
         Self { state: Some(state_word(state)), due, visible_until, ..self }
+    }
+
+    /// Says that it is deleted, and until when the archive has it.
+    #[must_use]
+    pub(crate) fn archived(self, kept_until: UnixSeconds) -> Self {
+        Self { state: Some(ARCHIVED), kept_until: Some(kept_until.start().to_rfc3339()), ..self }
     }
 
     /// Adds the delivery log.
@@ -166,6 +175,9 @@ impl<'a> Facts<'a> {
         to.write_all(b"\"}\n")
     }
 }
+
+/// What stands in the place of a state where a message is in none: it is deleted, and kept for a while.
+pub(crate) const ARCHIVED: &str = "archived";
 
 /// A state as users know it.
 pub(crate) fn state_word(state: State) -> &'static str {

@@ -54,6 +54,11 @@ pub(super) struct FilterArgs {
 }
 
 impl FilterArgs {
+    /// Whether messages are meant by their state.
+    pub(super) fn names_states(&self) -> bool {
+        !self.state.is_empty()
+    }
+
     pub(super) fn into_filter(self) -> Filter {
         Filter {
             ids: self.id,

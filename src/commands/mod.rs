@@ -40,6 +40,7 @@ mod put;
 mod receipts;
 mod redrive;
 mod release;
+mod replay;
 pub(crate) mod run;
 mod set;
 mod stat;
@@ -141,6 +142,7 @@ pub(crate) const VERBS: &[Verb] = &[
     verb::<move_all::MoveArgs>("move", "Move messages of a queue to another"),
     verb::<redrive::RedriveArgs>("redrive", "Send dead letters back to where they come from"),
     verb::<edit::EditArgs>("edit", "Change the body of a message in an editor"),
+    verb::<replay::ReplayArgs>("replay", "Put deleted messages of a queue again"),
     verb::<fsck::FsckArgs>("fsck", "Explain what is wrong with the spool, and mend it"),
     verb::<convert::ConvertArgs>("convert", "Convert a document from stdin to stdout"),
 ];
@@ -186,6 +188,9 @@ fn is_attended() -> bool {
 fn visible(name: &str) -> String {
     if name.contains(char::is_control) { name.escape_debug().to_string() } else { name.to_owned() }
 }
+
+/// Who asks for archived messages by their state finds none, and would take that for an answer.
+const NO_STATES: &str = "archived messages are in no state: choose among them by other options than --state";
 
 /// Reads a duration option.
 fn duration(text: &str) -> Result<std::time::Duration, crate::domain::Invalid> {

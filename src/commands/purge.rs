@@ -11,7 +11,8 @@ use crate::store::Store as _;
 /// Delete messages of a queue
 ///
 /// All of them, or those that the options mean; claimed and delayed messages too: the receipts of claims that are out
-/// become stale. The queue and its policy stay; `mq drop` removes them. On a terminal it asks first. Interrupted, it has
+/// become stale. What is purged is not archived, and what an archive has stays. The queue and its policy stay; `mq drop`
+/// removes them. On a terminal it asks first. Interrupted, it has
 /// deleted some of them, and can be done again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\

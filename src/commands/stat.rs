@@ -69,6 +69,7 @@ Metrics:
   mq_queue_paused{queue}
   mq_corrupt_messages{queue}
   mq_temporaries{queue}
+  mq_archived_messages{queue}
   mq_strays{queue}
   mq_dead_letters{queue}")]
 pub(crate) struct StatArgs {

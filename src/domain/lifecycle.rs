@@ -14,6 +14,8 @@
 //! A message of a group that is put while an earlier one of the group is in the queue waits, and enters this table as if
 //! it were put when that one has left.
 //!
+//! What is deleted is gone, also where the policy has it archived: nothing leads from there into this table but a put.
+//!
 //! Every engine obeys it: the spool's renames and the reference model's assignments are both what
 //! [`next`] says. Invariants kept here: only a claim raises the delivery count and nothing lowers it (I6);
 //! what is claimed cannot be claimed (I2); what is too old is never handed out.

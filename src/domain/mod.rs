@@ -5,6 +5,7 @@
 //! and the rest can only be made by checking), and [`lifecycle`] is the one table of what may become of
 //! a message: every engine asks it, none decides for itself.
 
+pub mod archive;
 pub mod claim;
 pub mod clock;
 pub mod key;

@@ -147,6 +147,9 @@ pub struct Policy {
     /// Up to so much less, so that those that failed together do not all come back together.
     #[serde(skip_serializing_if = "is_default")]
     pub retry_jitter: Percent,
+    /// Deleted messages are kept for this long, to be put again; without it they are gone at once.
+    #[serde(with = "optional_duration_text", skip_serializing_if = "Option::is_none")]
+    pub archive: Option<Duration>,
 }
 
 /// What becomes of a message that is too old.
@@ -233,6 +236,7 @@ impl Default for Policy {
             // What is asked for is what is done: of those that come back together no more are tried at once than there
             // are receivers.
             retry_jitter: Percent::default(),
+            archive: None,
         }
     }
 }
@@ -281,7 +285,7 @@ impl PolicyError {
 
 impl Policy {
     /// What [`Policy::apply`] can set.
-    pub const KEYS: [&'static str; 15] = [
+    pub const KEYS: [&'static str; 16] = [
         "visibility",
         "max-deliveries",
         "dead-letter",
@@ -297,6 +301,7 @@ impl Policy {
         "retry-factor",
         "retry-max",
         "retry-jitter",
+        "archive",
     ];
 
     /// Applies one setting written as `KEY=VALUE`; `none` takes an optional one away.
@@ -318,6 +323,7 @@ impl Policy {
             "reserve" => self.reserve = reserve(value, parse_size).map_err(bad)?,
             "expired" => self.expired = value.parse().map_err(bad)?,
             "reserve-inodes" => self.reserve_inodes = reserve(value, parse_inodes).map_err(bad)?,
+            "archive" => self.archive = optional(value, parse_duration).map_err(bad)?,
             "retry-delay" => self.retry_delay = parse_duration(value).map_err(bad)?,
             "retry-factor" => self.retry_factor = value.parse().map_err(bad)?,
             "retry-max" => self.retry_max = parse_duration(value).map_err(bad)?,
@@ -512,12 +518,12 @@ mod tests {
             policy.apply(setting).unwrap();
         }
         assert_eq!((policy.reserve, policy.max_bytes), (None, None));
-        for setting in ["retry-delay=10s", "retry-factor=1.5", "retry-max=2h", "retry-jitter=25%"] {
+        for setting in ["retry-delay=10s", "retry-factor=1.5", "retry-max=2h", "retry-jitter=25%", "archive=7d"] {
             policy.apply(setting).unwrap();
         }
         let text = serde_json::to_string(&policy).unwrap();
         assert_eq!(serde_json::from_str::<Policy>(&text).unwrap(), policy);
-        let retry = r#""retry-delay":"10s","retry-factor":1.5,"retry-max":"2h","retry-jitter":"25%"}"#;
+        let retry = r#""retry-delay":"10s","retry-factor":1.5,"retry-max":"2h","retry-jitter":"25%","archive":"7d"}"#;
         assert!(text.ends_with(retry), "{text}");
         policy.apply("max-deliveries=none").unwrap();
         assert_eq!(policy.max_deliveries, None);

@@ -1,10 +1,10 @@
-//! Which messages are meant: the one filter that list, purge, move and redrive have in common.
+//! Which messages are meant: the one filter that list, purge, move, redrive and replay have in common.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Listed;
+use super::{Archived, Failure, Listed, Message};
 use crate::domain::lifecycle::State;
 use crate::domain::{Attributes, Group, Invalid, MediaType, MessageId, QueueName, UnixMillis};
 
@@ -46,19 +46,34 @@ impl Filter {
 
     /// Whether the message is meant; of one that could not be read, whether it may be.
     pub fn matches(&self, listed: &Listed, now: UnixMillis) -> bool {
-        let message = &listed.message;
-        let age = message.put_at.age_at(now);
-        self.may_be(message.id)
-            && (self.states.is_empty() || self.states.contains(&StateName::of(listed.state)))
-            && self.older.is_none_or(|than| age > than)
-            && self.newer.is_none_or(|than| age < than)
-            && self.deliveries.is_none_or(|least| listed.deliveries >= least)
-            && (listed.unread.is_some() || self.matches_header(listed))
+        (self.states.is_empty() || self.states.contains(&StateName::of(listed.state)))
+            && self.matches_history(&listed.message, listed.deliveries, &listed.failures, listed.unread.is_some(), now)
     }
 
-    fn matches_header(&self, listed: &Listed) -> bool {
-        let message = &listed.message;
-        let last_reason = || listed.failures.last().map_or("", |failure| failure.reason.as_str());
+    /// Whether an archived message is meant, which is in no state: none of those is asked for.
+    pub fn matches_archived(&self, archived: &Archived, now: UnixMillis) -> bool {
+        let Archived { message, deliveries, failures, unread, .. } = archived;
+        self.states.is_empty() && self.matches_history(message, *deliveries, failures, unread.is_some(), now)
+    }
+
+    fn matches_history(
+        &self,
+        message: &Message,
+        deliveries: u32,
+        failures: &[Failure],
+        is_unread: bool,
+        now: UnixMillis,
+    ) -> bool {
+        let age = message.put_at.age_at(now);
+        self.may_be(message.id)
+            && self.older.is_none_or(|than| age > than)
+            && self.newer.is_none_or(|than| age < than)
+            && self.deliveries.is_none_or(|least| deliveries >= least)
+            && (is_unread || self.matches_header(message, failures))
+    }
+
+    fn matches_header(&self, message: &Message, failures: &[Failure]) -> bool {
+        let last_reason = || failures.last().map_or("", |failure| failure.reason.as_str());
         self.attributes.iter().all(|wanted| wanted.matches(&message.attributes))
             && (self.media_type.is_none() || self.media_type == message.media_type)
             && self.put_to.as_ref().is_none_or(|queue| *queue == message.queue)

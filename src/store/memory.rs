@@ -16,8 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{
-    AfterEach, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed, Message, Numbers,
-    Peeked, Result, Rewrite, Stat, Store, Uneditable, UniquePut, Watch, Which,
+    AfterEach, Archived, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Hold, Listed,
+    Message, Numbers, Peeked, Result, Rewrite, Stat, Store, Uneditable, UniquePut, Watch, Which,
 };
 use crate::domain::lifecycle::{self, Event, Outcome, State};
 use crate::domain::queue::PolicyError;
@@ -413,7 +413,8 @@ impl<C: Clock> Store for MemoryStore<C> {
         let mut contents = self.contents();
         let here = contents.sweep(queue, now)?;
         let numbers = Numbers { next: here.next_seq, there: here.entries.len() as u64 };
-        let mut stat = Stat { policy: here.policy.clone(), numbers: Some(numbers), ..Stat::default() };
+        let archived = here.archive.len() as u64;
+        let mut stat = Stat { policy: here.policy.clone(), numbers: Some(numbers), archived, ..Stat::default() };
         for Entry { message, state, deliveries, .. } in here.entries.values() {
             stat.count(*state, message.put_at, *deliveries, message.len_bytes, now);
         }
@@ -509,5 +510,38 @@ impl<C: Clock> Store for MemoryStore<C> {
         entry.body = bytes;
         self.ring(contents);
         Ok(true)
+    }
+
+    fn list_archived(
+        &self,
+        queue: &QueueName,
+        which: &Filter,
+        each: &mut dyn FnMut(Archived) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let mut contents = self.contents();
+        let archived = contents.sweep(queue, now)?.archived(which, now);
+        let shown: Vec<Archived> = archived.into_iter().map(|(archived, _)| archived).collect();
+        drop(contents);
+        let _ = shown.into_iter().try_for_each(each);
+        Ok(())
+    }
+
+    fn replay(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
+        let now = self.clock.now();
+        let mut contents = self.contents();
+        let archived = contents.sweep(queue, now)?.archived(which, now);
+        let again: Vec<_> =
+            archived.into_iter().map(|(archived, entry)| (archived.message.again(), entry.body.clone())).collect();
+        let mut replayed = 0;
+        for (new, body) in again {
+            contents.put(queue, &new, body, now)?;
+            replayed += 1;
+            if after_each().is_break() {
+                break;
+            }
+        }
+        self.ring(contents);
+        Ok(replayed)
     }
 }

@@ -17,6 +17,7 @@ use crate::domain::{
     UniqueKey, UnixMillis, UnixSeconds, Visibility,
 };
 
+mod archive;
 mod edit;
 mod error;
 mod filter;
@@ -25,6 +26,7 @@ pub mod spool;
 mod stat;
 
 pub use crate::domain::Failure;
+pub use archive::Archived;
 pub use edit::{Rewrite, Uneditable};
 pub(crate) use error::{At, chain};
 pub use error::{Error, Result};
@@ -385,7 +387,8 @@ pub trait Store {
 
     /// Finishes claims for good, one result per receipt. A receipt works until its message has been
     /// delivered again, even when the claim has ended; after that it is [`Error::StaleReceipt`] and
-    /// changes nothing (I5). With durability `full` a deleted message never comes back (I4).
+    /// changes nothing (I5). With durability `full` a deleted message never comes back (I4): where the policy has an
+    /// `archive` it is kept there for a while, best effort, and is no message of the queue any more.
     fn delete(&self, receipts: &[Receipt]) -> Vec<Result<()>>;
 
     /// Gives claims back, deliverable after `delay`; when it is not said, after what the queue's policy says for the delivery.
@@ -433,6 +436,21 @@ pub trait Store {
     ///
     /// Errors: [`Error::NoSuchMessage`], [`Error::NotEdited`].
     fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool>;
+
+    /// Shows the deleted messages that the queue's archive still has and that are meant, in the order in which they were
+    /// put to the queue.
+    fn list_archived(
+        &self,
+        queue: &QueueName,
+        which: &Filter,
+        each: &mut dyn FnMut(Archived) -> ControlFlow<()>,
+    ) -> Result<()>;
+
+    /// Puts those again that [`Store::list_archived`] shows, in that order, each as [`Store::put`] does and with its
+    /// promises: what comes of it is another message, with an id and a time of its own and no unique key, and the archived
+    /// one stays where it is. `after_each` as for [`Store::purge_some`]. Returns how many. One that cannot be read, or is
+    /// damaged, keeps none of the others, and is the error in the end.
+    fn replay(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64>;
 
     /// Deletes every message of a queue, as [`Store::purge_some`] does.
     fn purge(&self, queue: &QueueName) -> Result<u64> {

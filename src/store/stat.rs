@@ -67,7 +67,9 @@ pub struct Stat {
     pub numbers: Option<Numbers>,
     /// How many things lie in the queue that do not belong there.
     pub strays: u64,
-    /// Some of them, by their path.
+    /// How many deleted messages are kept in the archive.
+    pub archived: u64,
+    /// Some of the strays, by their path.
     pub stray_examples: Vec<std::path::PathBuf>,
 }
 

@@ -37,6 +37,7 @@ mod put_streams;
 mod put_unique;
 mod redrive;
 mod release;
+mod replay;
 mod retry;
 mod set;
 mod stat;

@@ -72,6 +72,8 @@ fn i9_what_is_not_there_is_an_error_everywhere(b: &Bench) {
     assert!(missing(store.list(&nowhere, &Filter::default(), &mut |_| panic!("nothing to show")).err()));
     assert!(missing(store.stat(&nowhere).err()));
     assert!(missing(store.purge(&nowhere).err()));
+    assert!(missing(store.list_archived(&nowhere, &Filter::default(), &mut |_| panic!("nothing to show")).err()));
+    assert!(missing(store.replay(&nowhere, &Filter::default(), &mut || panic!("nothing to put")).err()));
     assert!(missing(store.move_all(&nowhere, &q()).err()));
     b.put("stays");
     assert!(missing(store.move_all(&q(), &nowhere).err()));
@@ -97,6 +99,7 @@ fn a_policy_is_kept_as_it_was_given(b: &Bench) {
         retry_factor: "1.5".parse().unwrap(),
         retry_max: secs(600),
         retry_jitter: "25%".parse().unwrap(),
+        archive: Some(secs(7)),
     };
     b.store.create_queue(&name("other"), &policy, None).unwrap();
     assert_eq!(b.store.policy(&name("other")).unwrap(), policy);

@@ -154,6 +154,14 @@ impl After<'_> {
                 let id = self.message(label).id.clone();
                 self.is_at(&id, "q", "ready");
             }
+            Promise::Replays { queue, bodies } => {
+                let is_there = |spot: &Spot| spot.queue == *queue && spot.place == "ready";
+                let is_new = |id: &str| self.label_of(id).is_none();
+                let new = self.spots.iter().filter(|(id, spots)| is_new(id) && spots.iter().any(is_there)).count();
+                if new != bodies.len() {
+                    self.bad(format!("I9: {new} of {} messages were put again", bodies.len()));
+                }
+            }
             Promise::Sets { text, .. } => {
                 if !policy.is_some_and(|policy| policy.contains(text)) {
                     self.bad(format!("the policy is {policy:?}"));
@@ -377,9 +385,10 @@ impl After<'_> {
     fn account_for_new(&mut self) {
         let mut expected: Vec<&[u8]> = Vec::new();
         let mut is_one = false;
-        if let Promise::Puts { bodies, .. } = &self.verb.promise {
+        if let Promise::Puts { bodies, .. } | Promise::Replays { bodies, .. } = &self.verb.promise {
             expected = bodies.iter().map(Vec::as_slice).collect();
-            is_one = bodies.len() == 1;
+            // (A replay says what it has done when it fails.)
+            is_one = bodies.len() == 1 && matches!(self.verb.promise, Promise::Puts { .. });
         }
         let known: BTreeSet<&String> = self.world.messages.values().map(|message| &message.id).collect();
         let printed = if expected.is_empty() { Vec::new() } else { self.printed() };
@@ -409,6 +418,9 @@ impl After<'_> {
             {
                 wrong.push(format!("I9: the put of {id} failed, and it is there"));
             }
+        }
+        if matches!(self.verb.promise, Promise::Replays { .. }) && self.ran.status == Some(0) && !expected.is_empty() {
+            wrong.push("I1: a message that was put again is lost".to_owned());
         }
         self.wrong.extend(wrong);
     }
@@ -491,6 +503,8 @@ impl After<'_> {
                     | "corrupt" | "spare",
                 ]
                 | [_, "claimed", "held"]
+                // What is deleted stays there for longer than all of this takes.
+                | ["kept", "archive", ..]
                 | [_, "spare", "0" | "1" | "2" | "3"] => true,
                 [queue] => entry.file_type().is_dir() && !queue.starts_with('.'),
                 // The tail of each priority stays, and the locks of unique keys and groups.

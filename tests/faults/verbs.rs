@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::world::{Kind, QUEUES, Worlds};
+use super::world::{Kind, PAST_BODY, QUEUES, Worlds};
 use crate::common::{mq_bin, quiet};
 
 /// Something that is run, and what it is to do.
@@ -46,6 +46,8 @@ pub(crate) enum Promise {
     Edits { label: &'static str, body: &'static str },
     /// The queue has a policy file that says so.
     Sets { queue: &'static str, text: &'static str },
+    /// Messages with these bodies are there, in the state `ready` of this queue, whose archive has them.
+    Replays { queue: &'static str, bodies: Vec<Vec<u8>> },
     /// The queue is gone with all that is in it.
     Drops { queue: &'static str, labels: Vec<&'static str> },
     /// What is damaged is mended, now or by the next repair, before or after all that can be had is delivered.
@@ -109,6 +111,7 @@ pub(crate) fn all(worlds: &Worlds) -> Vec<Verb> {
     verbs.extend(by_filter(worlds));
     verbs.extend(sweeping());
     verbs.extend(mending());
+    verbs.extend(of_the_archive(worlds));
     verbs
 }
 
@@ -242,6 +245,20 @@ fn by_filter(worlds: &Worlds) -> Vec<Verb> {
         Verb::new(Calm, &["move", "q", "r", "--id", id], places("ready-2", "r")),
         Verb::new(Calm, &["redrive", "buried.dead"], places("letter", "empty")).queues(&["buried.dead", "empty"]),
         Verb::new(Calm, &["edit", "q", id], Promise::Edits { label: "ready-2", body: EDITED }),
+    ]
+}
+
+/// What a queue with an archive makes of a delete, and what is made of its archive.
+fn of_the_archive(worlds: &Worlds) -> Vec<Verb> {
+    use Kind::Calm;
+    let receipt = &worlds.get(Calm).messages["kept"].receipt;
+    let deletes = Promise::Deletes { labels: vec!["kept"], evidence: Evidence::None, most: 1 };
+    let replays = Promise::Replays { queue: "kept", bodies: vec![PAST_BODY.as_bytes().to_vec()] };
+    vec![
+        Verb::new(Calm, &["delete", receipt], deletes).queues(&["kept"]),
+        Verb::new(Calm, &["replay", "kept"], replays),
+        Verb::new(Calm, &["replay", "kept", "--dry-run"], Promise::Looks),
+        Verb::new(Calm, &["list", "kept", "--archived"], Promise::Looks),
     ]
 }
 

@@ -68,14 +68,18 @@ pub(crate) const STRAYS: [&str; 2] = ["notes", "ready/README"];
 pub(crate) const SET_ASIDE: u64 = 3;
 
 /// The queues of the spools that are no `Nothing`.
-pub(crate) const QUEUES: [&str; 7] = ["q", "r", "empty", "lone", "paused", "buried", "buried.dead"];
+pub(crate) const QUEUES: [&str; 8] = ["q", "r", "empty", "lone", "paused", "buried", "buried.dead", "kept"];
+
+/// The body of the message that the queue `kept` has in its archive.
+pub(crate) const PAST_BODY: &str = "the body of past, whole";
 
 impl World {
     fn nothing() -> Self {
         Self { dir: scratch(), messages: BTreeMap::new() }
     }
 
-    /// Queue `q` has messages in all states, `r` has one, `empty` none, `lone` one, `paused` is paused.
+    /// Queue `q` has messages in all states, `r` has one, `empty` none, `lone` one, `paused` is paused, `kept` has one that
+    /// is claimed and one in its archive.
     fn calm() -> Self {
         let mut world = Self::nothing();
         let spool = world.spool();
@@ -107,6 +111,12 @@ impl World {
         world.put("letter", "empty", &[]);
         expect(&spool, &["move", "empty", "buried.dead"], 0);
         "buried.dead".clone_into(&mut world.messages.get_mut("letter").unwrap().queue);
+        expect(&spool, &["create", "kept", "archive=1000h"], 0);
+        world.put("past", "kept", &[]);
+        expect(&spool, &["get", "kept", "--delete"], 0);
+        world.messages.remove("past");
+        world.put("kept", "kept", &[]);
+        world.claim("kept", "kept");
         expect(&spool, &["pause", "paused"], 0);
         world.put("paused", "paused", &[]);
         world

@@ -101,6 +101,8 @@ pub struct Ledger {
     pub is_paused: bool,
     /// Somebody has begun to drop the queue.
     pub may_be_away: bool,
+    /// Somebody has begun to drop the other queue.
+    pub other_may_be_away: bool,
     /// Receivers are held off for sure.
     pub is_surely_paused: bool,
     /// How often messages were moved from queue to queue.
@@ -113,6 +115,10 @@ pub struct Ledger {
     pub said_to_be_there: Vec<MessageId>,
     /// Messages were taken away without a look at each.
     pub swept_off: bool,
+    /// What is deleted is archived.
+    pub has_archive: bool,
+    /// What is archived stays to the end.
+    pub keeps_archive: bool,
     /// A call failed after a power cut: what could not be rolled forward at once comes later than its turn.
     pub order_may_differ: bool,
 }

@@ -235,9 +235,10 @@ impl Actor {
                     | Error::NotInABatch { .. }
                     | Error::NotEdited { .. }
             );
-            // A queue that somebody began to drop is away, and comes back if that one dies.
-            let was_away =
-                world.ledger.may_be_away && !world.was_alone(self.pid) && says(&error, std::io::ErrorKind::NotFound);
+            // A queue that somebody began to drop is away, and comes back if that one dies, or finds that it cannot be.
+            let was_away = (world.ledger.may_be_away || world.ledger.other_may_be_away)
+                && !world.was_alone(self.pid)
+                && says(&error, std::io::ErrorKind::NotFound);
             // What others do meanwhile can make any refusal right; alone, things have to be as it says.
             let is_right = is_a_refusal && (!world.was_alone(self.pid) || world.may_refuse(&error)) || was_away;
             if world.is_alive(self.pid) && !is_right && !world.was_disturbed(self.pid) {

@@ -60,6 +60,8 @@ fn drawn_policy(choices: &mut Choices) -> Policy {
         8 => policy.expired = Expired::DeadLetter,
         _ => policy.durability = Durability::None,
     }
+    // One that is over in the peace, one that is not, and one that is over while all are at work.
+    policy.archive = [None, None, Some(3600), Some(86_400), Some(1)][choices.pick(5)].map(Duration::from_secs);
     policy
 }
 
@@ -93,6 +95,8 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     world.ledger.cap = policy.max_messages;
     world.ledger.keeps_expired = policy.expired == Expired::DeadLetter;
     world.ledger.has_dead_letters = policy.max_deliveries.is_some() || world.ledger.keeps_expired;
+    world.ledger.has_archive = policy.archive.is_some();
+    world.ledger.keeps_archive = policy.archive.is_some_and(|keep| keep.as_millis() > u128::from(PEACE_MS));
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     // What is done where the file system cannot be told has to be right on each of them.
@@ -211,6 +215,10 @@ fn recover(world: &Shared) {
                 actor.drain(name);
             }
         }
+        if actor.with(|world| world.ledger.has_archive && !world.ledger.keeps_archive) {
+            actor.with(|world| world.pass_ms(PEACE_MS));
+            actor.drain(QUEUE);
+        }
         sweep_keys(&actor);
         sweep_young(&actor);
         actor.with(check_leftovers);
@@ -298,6 +306,7 @@ fn check_leftovers(world: &mut World) {
                     *tails.entry(key).or_insert(0) += 1;
                     true
                 }
+                ["archive", ..] => world.ledger.keeps_archive,
                 ["corrupt", _] => world.ledger.may_be_damaged,
                 // Whole temporaries wait there for somebody who knows the file system.
                 ["tmp", _] => world.is_unknown,
@@ -322,6 +331,11 @@ fn check_leftovers(world: &mut World) {
 /// A policy that parks what is too old.
 pub fn parks_what_is_old() -> Policy {
     Policy { expired: Expired::DeadLetter, ..Policy::default() }
+}
+
+/// A policy that keeps what is deleted for longer than all lasts: nothing else may be left of it.
+pub fn with_archive() -> Policy {
+    Policy { archive: Some(Duration::from_secs(86_400)), ..Policy::default() }
 }
 
 /// A policy that gives up soon.

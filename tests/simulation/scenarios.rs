@@ -5,7 +5,7 @@ use mq::store::spool::fs::Names;
 
 use super::caps::{room_for_one, room_for_two};
 use super::operations::{CLAIM, DELETE, Operation, PUT, TAKE, Then};
-use super::plan::{Plan, backing_off, parks_what_is_old, two_deliveries};
+use super::plan::{Plan, backing_off, parks_what_is_old, two_deliveries, with_archive};
 use super::world::Limits;
 
 /// A case and what may happen in it.
@@ -100,6 +100,10 @@ const fn capped(policy: fn() -> Policy, scenario: Scenario) -> Scenario {
 /// One that is run with a mistake only: it would take long to go through to its end.
 pub const TWO_CLAIMS_OF_AN_EDITED: Scenario =
     case("edit and two claims, one of them held", &[PUT], &[&[COMMAND], &[EDIT, CLAIM]], 3, NOTHING);
+/// A case in a queue with an archive.
+const fn archived(scenario: Scenario) -> Scenario {
+    Scenario { policy: with_archive, ..scenario }
+}
 
 /// A case after which the power goes.
 const fn and_cut(scenario: Scenario) -> Scenario {
@@ -317,4 +321,24 @@ pub const SCENARIOS: &[Scenario] = &[
     case("edit of the first of a group", &[GROUP, GROUP], &[&[EDIT, CLAIM, DELETE, CLAIM]], 0, KILL),
     case("edit and turn in a group", &[GROUP, GROUP, CLAIM], &[&[EDIT], &[DELETE, CLAIM]], 2, NOTHING),
     case("edit of the one of a key", &[UNIQUE], &[&[EDIT], &[UNIQUE]], 1, NOTHING),
+    archived(case("archived delete: errors", &[PUT, CLAIM], &[&[DELETE, PUT]], 0, ERROR)),
+    archived(case("archived delete: kills", &[PUT, CLAIM], &[&[DELETE], &[CLAIM]], 0, KILL)),
+    archived(case("archived delete: power cuts", &[PUT, CLAIM], &[&[DELETE, PUT]], 0, CUT)),
+    archived(case("archived delete of one that is held: kills", &[PUT], &[&[TAKE], &[CLAIM]], 0, KILL)),
+    archived(case("archived delete of one that is held: power cuts", &[PUT], &[&[TAKE, PUT]], 0, CUT)),
+    archived(case("archived delete of a unique one: errors", &[UNIQUE, CLAIM], &[&[DELETE, UNIQUE]], 0, ERROR)),
+    archived(case("archived delete of a unique one: kills", &[UNIQUE, CLAIM], &[&[DELETE], &[UNIQUE]], 0, KILL)),
+    archived(case("archived delete of a unique one: power cuts", &[UNIQUE, CLAIM], &[&[DELETE, UNIQUE]], 0, CUT)),
+    archived(case("archived delete of one with a window: kills", &[WINDOW, CLAIM], &[&[DELETE], &[WINDOW]], 0, KILL)),
+    archived(case("archived delete of one with a window: cuts", &[WINDOW, CLAIM], &[&[DELETE, WINDOW]], 0, CUT)),
+    archived(case("archived delete in a group: errors", &[GROUP, GROUP, CLAIM], &[&[DELETE, CLAIM]], 0, ERROR)),
+    archived(case("archived delete in a group: kills", &[GROUP, GROUP, CLAIM], &[&[DELETE], &[CLAIM]], 0, KILL)),
+    archived(case("archived delete in a group: power cuts", &[GROUP, GROUP, CLAIM], &[&[DELETE, CLAIM]], 0, CUT)),
+    archived(case("archived delete and unique put", &[UNIQUE, CLAIM], &[&[UNIQUE], &[DELETE]], 2, NOTHING)),
+    archived(case("archived delete and put to the group", &[GROUP, CLAIM], &[&[GROUP], &[DELETE]], 2, NOTHING)),
+    archived(case("two archived deletes by one receipt", &[PUT, CLAIM], &[&[DELETE], &[DELETE]], 2, NOTHING)),
+    archived(case("archived delete and extension", &[PUT, CLAIM], &[&[DELETE], &[EXTEND]], 2, NOTHING)),
+    archived(case("a claim that ends, and an archived delete", &[PUT, CLAIM], &[&[DELETE], &[CLAIM]], 1, TICK)),
+    archived(case("repair and archived delete: kills", &[PUT, CLAIM], &[&[DELETE], &[REPAIR]], 1, KILL)),
+    and_cut(archived(case("archived delete: kills, and a power cut", &[PUT, CLAIM], &[&[DELETE]], 0, KILL))),
 ];

@@ -115,6 +115,7 @@ impl Actor {
     }
 
     pub fn drop_other(&self) -> Result<(), Error> {
+        self.with(|world| world.ledger.other_may_be_away = true);
         self.spool()?.drop_queue(&queue(OTHER), false).map(|_| ())
     }
 

@@ -64,6 +64,7 @@ fn of_queue(look: &Look, now: UnixMillis) -> Map<String, Value> {
         "queue": look.queue,
         "corrupt": stat.corrupt,
         "temporaries": stat.temporaries,
+        "archived": stat.archived,
         "bytes": stat.bytes,
         "oldest_put_at": stat.oldest.map(UnixMillis::to_rfc3339),
         "oldest_age_ms": stat.oldest.map(|oldest| age_ms(oldest, now)),

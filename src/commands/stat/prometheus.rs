@@ -170,11 +170,12 @@ fn distributions(text: &mut Exposition<'_>, looks: &Looks) {
 /// What there is one number of for each queue.
 fn of_queues(text: &mut Exposition<'_>, looks: &Looks) {
     type Number = fn(&Stat) -> u64;
-    let numbers: [(&str, &str, Number); 5] = [
+    let numbers: [(&str, &str, Number); 6] = [
         ("mq_queue_size_bytes", "Size of all messages as stored, headers included.", |stat| stat.bytes),
         ("mq_queue_paused", "Whether receivers are held off.", |stat| u64::from(stat.policy.paused)),
         ("mq_corrupt_messages", "Number of damaged messages that were set aside.", |stat| stat.corrupt),
         ("mq_temporaries", "Number of messages being written, or left by writers that died.", |stat| stat.temporaries),
+        ("mq_archived_messages", "Number of deleted messages that the archive keeps.", |stat| stat.archived),
         ("mq_strays", "Number of files that do not belong in the queue.", |stat| stat.strays),
     ];
     for (name, help, number) in numbers {

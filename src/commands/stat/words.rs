@@ -89,6 +89,9 @@ fn row(text: &mut String, look: &Look, flows: Option<&Flows>, now: UnixMillis) -
     if stat.strays > 0 {
         notes.push(format!("{} stray", stat.strays));
     }
+    if stat.archived > 0 {
+        notes.push(format!("{} archived", stat.archived));
+    }
     let mut line = format!("{:<20}", queue.as_str());
     for state in StateName::ALL {
         write!(line, " {:>8}", stat.of(state).messages)?;
@@ -109,6 +112,9 @@ fn in_full(text: &mut String, look: &Look, flows: Option<&Flows>, now: UnixMilli
     }
     writeln!(text, "corrupt      {}", stat.corrupt)?;
     writeln!(text, "temporaries  {}", stat.temporaries)?;
+    if stat.archived > 0 || stat.policy.archive.is_some() {
+        writeln!(text, "archived     {}", stat.archived)?;
+    }
     writeln!(text, "bytes        {}", stat.bytes)?;
     writeln!(text, "oldest       {}", oldest(stat, now))?;
     if let Some(flows) = flows {
@@ -160,6 +166,9 @@ fn policy_words(policy: &Policy) -> String {
         let (delay, max) = (format_duration(policy.retry_delay), format_duration(policy.retry_max));
         let _ = write!(words, " retry-delay={delay} retry-factor={} retry-max={max}", policy.retry_factor);
         let _ = write!(words, " retry-jitter={}", policy.retry_jitter);
+    }
+    if let Some(archive) = policy.archive {
+        let _ = write!(words, " archive={}", format_duration(archive));
     }
     words
 }

@@ -10,9 +10,11 @@ use crate::domain::queue::{Expired, PolicyError};
 use crate::domain::units::format_size;
 use crate::domain::{
     ClaimPlace, Group, KeyHash, MessageId, MessageName, NewMessage, Policy, QueueName, Receipt, Seq, UniqueKey,
-    UnixMillis, UnixSeconds, Visibility,
+    UnixMillis, UnixSeconds, Visibility, archive,
 };
-use crate::store::{Body, Delivery, Error, Failure, Hold, Listed, Message, Peeked, Result, Uneditable};
+use crate::store::{
+    Archived, Body, Delivery, Error, Failure, Filter, Hold, Listed, Message, Peeked, Result, Uneditable,
+};
 
 /// All that there is.
 #[derive(Default)]
@@ -32,6 +34,8 @@ pub(super) struct Queue {
     /// The message of each unique key, and until when it is in force; `None`: while that is there.
     pub(super) keys: BTreeMap<UniqueKey, (MessageId, Option<UnixSeconds>)>,
     pub(super) entries: BTreeMap<Seq, Entry>,
+    /// What was deleted and is kept for a while, with the mark of its time.
+    pub(super) archive: BTreeMap<Seq, (UnixSeconds, Entry)>,
 }
 
 /// One message as it stands.
@@ -154,6 +158,24 @@ impl Queue {
         turns
     }
 
+    /// Removes a message, or archives it.
+    fn delete(&mut self, seq: Seq, now: UnixMillis) {
+        if let (Some(entry), Some(keep)) = (self.entries.remove(&seq), self.policy.archive) {
+            self.archive.insert(seq, (archive::mark(now, keep), entry));
+        }
+    }
+
+    /// What the archive has of the messages that are meant, in order.
+    pub(super) fn archived(&self, which: &Filter, now: UnixMillis) -> Vec<(Archived, &Entry)> {
+        let keep = self.policy.archive.unwrap_or_default();
+        let archived = self.archive.values().map(|(mark, entry)| {
+            let Listed { message, deliveries, failures, unread, .. } = entry.listed();
+            let kept_until = archive::kept_until(*mark, keep);
+            (Archived { message, kept_until, deliveries, failures, unread }, entry)
+        });
+        archived.filter(|(archived, _)| which.matches_archived(archived, now)).collect()
+    }
+
     /// The message of a key that is in force.
     pub(super) fn in_force(&self, key: &UniqueKey, now: UnixMillis) -> Option<MessageId> {
         let (id, until) = self.keys.get(key)?;
@@ -196,7 +218,7 @@ impl Contents {
         match outcome {
             Outcome::Stay => {}
             Outcome::Become(state, deliveries) => (entry.state, entry.deliveries) = (state, deliveries),
-            Outcome::Delete => drop(queue.entries.remove(&seq)),
+            Outcome::Delete => queue.delete(seq, now),
             Outcome::Expire => self.expire(name, seq, now)?,
             Outcome::DeadLetter => self.bury(name, seq)?,
         }
@@ -261,7 +283,10 @@ impl Contents {
         self.give_turns(name, now)?;
         self.expire_all(name, now)?;
         self.give_turns(name, now)?;
-        self.queue(name)
+        let queue = self.queue(name)?;
+        let keep = queue.policy.archive;
+        queue.archive.retain(|_, (mark, _)| !archive::is_over(*mark, keep, now));
+        Ok(queue)
     }
 
     /// Lets the next of each group have its turn where that was given up. Returns whether there was any.

@@ -29,11 +29,12 @@ const TRIES: usize = 32;
 pub(super) fn entries_of(message: &Message) -> Vec<(EntryOf, EntryName)> {
     let plain = |hash, until| EntryName { hash, id: message.id, until, is_leaving: false };
     let unique = message.unique.as_ref().map(|key| (EntryOf::Unique, plain(key.hash(), message.unique_until)));
-    let group = message.group.as_ref().map(|group| {
-        let entry = plain(group.hash(), None);
-        [(EntryOf::Group, entry), (EntryOf::Group, EntryName { is_leaving: true, ..entry })]
-    });
-    unique.into_iter().chain(group.into_iter().flatten()).collect()
+    let group = message.group.as_ref().map(|group| (EntryOf::Group, plain(group.hash(), None)));
+    let with_mark = |(of, entry): (EntryOf, EntryName)| {
+        let leaving = entry.until.is_none().then_some((of, EntryName { is_leaving: true, ..entry }));
+        [Some((of, entry)), leaving].into_iter().flatten()
+    };
+    unique.into_iter().chain(group).flat_map(with_mark).collect()
 }
 
 /// A message's entry, found.
@@ -44,9 +45,19 @@ pub(super) struct Entry {
     pub(super) path: PathBuf,
 }
 
-/// A turn that is about to be given up: its entry without the mark, and with it.
+/// Where a message goes that leaves its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaves {
+    /// To another queue, or aside.
+    ToLive,
+    /// To the archive: as good as gone, though its file has a name.
+    ForGood,
+}
+
+/// An entry that is about to be given up: without the mark, and with it.
 struct Marked {
-    group: KeyHash,
+    of: EntryOf,
+    hash: KeyHash,
     plain: PathBuf,
     leaving: PathBuf,
 }
@@ -264,7 +275,19 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         to: &Path,
         durability: Durability,
     ) -> Result<Moved> {
-        let marked = self.mark_leaving(name.id, from, durability)?;
+        self.transfer_out_as(Leaves::ToLive, name, from, to, durability)
+    }
+
+    /// As [`Self::transfer_out`]; for good, what is given up is marked before also if it is a unique key.
+    pub(super) fn transfer_out_as(
+        &self,
+        leaves: Leaves,
+        name: &MessageName,
+        from: &Path,
+        to: &Path,
+        durability: Durability,
+    ) -> Result<Moved> {
+        let marked = self.mark_leaving(leaves, name.id, from, durability)?;
         let (room, expiry) = (self.room_at(from), self.marker_of(name, from));
         let moved = self.transfer(name, from, to, durability);
         match moved {
@@ -281,8 +304,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             // It may have got there, or not: that will be looked for.
             Err(_) => {
-                for Marked { group, .. } in &marked {
-                    self.note_turn(*group);
+                for Marked { hash, .. } in marked.iter().filter(|marked| marked.of == EntryOf::Group) {
+                    self.note_turn(*hash);
                 }
                 return moved;
             }
@@ -297,6 +320,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                         let _ = self.forget(&entry.path, durability == Durability::None);
                     }
                     self.note_turn(entry.name.hash);
+                } else if leaves == Leaves::ForGood && entry.window().is_none() {
+                    // Of several, the marked one is the last: while it is there, its key is not taken for one in force.
+                    let _ = self.forget(&entry.path, durability == Durability::None);
                 } else if self.keep_window(&entry, durability).is_ok() {
                     self.free(&entry, durability);
                 }
@@ -305,26 +331,27 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         moved
     }
 
-    /// Marks the turn of a message's group as about to be given up: its message will be elsewhere, and its entry still have
-    /// two names.
-    fn mark_leaving(&self, id: MessageId, path: &Path, durability: Durability) -> Result<Vec<Marked>> {
+    /// Marks the turn of a message's group, and for good its unique key, as about to be given up: its message will be
+    /// elsewhere, and its entry still have two names.
+    fn mark_leaving(&self, leaves: Leaves, id: MessageId, path: &Path, durability: Durability) -> Result<Vec<Marked>> {
         let mut marked = Vec::new();
-        if self.commits(Fault::GroupUnmarked) {
-            return Ok(marked);
-        }
+        let is_marked = |of: EntryOf| match of {
+            EntryOf::Group => !self.commits(Fault::GroupUnmarked),
+            EntryOf::Unique => leaves == Leaves::ForGood && !self.commits(Fault::ArchiveUnmarked),
+        };
         let status = match self.fs().status(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(marked),
             other => other.at("read", path)?,
         };
         for entry in self.entries_at(id, path, status)? {
-            if entry.of != EntryOf::Group || entry.name.is_leaving {
+            if !is_marked(entry.of) || entry.name.is_leaving || entry.name.until.is_some() {
                 continue;
             }
             let leaving = entry.path.with_file_name(EntryName { is_leaving: true, ..entry.name }.to_string());
             if self.rename_entry(&entry.path, &leaving, durability)? == Moved::Gone {
                 continue;
             }
-            marked.push(Marked { group: entry.name.hash, plain: entry.path, leaving });
+            marked.push(Marked { of: entry.of, hash: entry.name.hash, plain: entry.path, leaving });
         }
         Ok(marked)
     }
@@ -372,7 +399,35 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let name = entry.file_name().and_then(|name| name.to_str()?.parse::<EntryName>().ok());
         let (Some(name), Ok(file)) = (name, self.fs().open(entry, Access::Read)) else { return false };
         let Ok(status) = file.status() else { return false };
-        !self.is_kept_window(entry, status) && self.has_message(name.id, &Arc::new(file), None).is_ok_and(|has| !has)
+        if self.is_kept_window(entry, status) {
+            return false;
+        }
+        match self.has_message(name.id, &Arc::new(file), None) {
+            Ok(false) => true,
+            // A turn is looked at by who gives turns.
+            Ok(true) => {
+                entry.starts_with(self.layout.entries(EntryOf::Unique))
+                    && self.is_marked(&name, entry)
+                    && self.is_elsewhere(name.id, entry, status).is_ok_and(|is_elsewhere| is_elsewhere)
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether an entry has the mark, or there is one beside it that has.
+    pub(super) fn is_marked(&self, name: &EntryName, entry: &Path) -> bool {
+        let leaving = || entry.with_file_name(EntryName { is_leaving: true, ..*name }.to_string());
+        name.is_leaving || name.until.is_none() && self.fs().status(&leaving()).is_ok()
+    }
+
+    /// Whether the message of an entry that has the mark has left: it has names, and none of them in this queue, but for
+    /// what is set aside or archived.
+    pub(super) fn is_elsewhere(&self, id: MessageId, entry: &Path, status: Status) -> Result<bool> {
+        let names = self.other_names(id, &[], entry, status)?;
+        let away = [self.layout.corrupt(), self.layout.archive()];
+        let is_here =
+            |path: &PathBuf| path.starts_with(self.layout.dir()) && !away.iter().any(|dir| path.starts_with(dir));
+        Ok(!names.is_empty() && !names.iter().any(is_here))
     }
 
     /// Whether an entry is that of a window whose message is gone. (What a power cut left of a message is not.)

@@ -75,11 +75,15 @@ pub enum Fault {
     EditByReplace,
     /// Who takes a held claim does not look whether what he has locked is still the message.
     EditNotNoticed,
+    /// A delete that archives is not synced: the move is taken for durable.
+    ArchiveNotSynced,
+    /// The entry of a unique key is not marked when its message is archived.
+    ArchiveUnmarked,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -114,5 +118,7 @@ impl Fault {
         Self::EditNotSynced,
         Self::EditByReplace,
         Self::EditNotNoticed,
+        Self::ArchiveNotSynced,
+        Self::ArchiveUnmarked,
     ];
 }

@@ -59,10 +59,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Error::StaleReceipt { queue: self.name.clone(), id: receipt.name.id }
     }
 
-    /// Removes the message's file; the directory that lost it is still to be synced.
-    fn delete_unsynced(&self, receipt: &Receipt, durability: Durability) -> Result<PathBuf> {
+    /// Removes or archives the message's file; the directory that lost it is still to be synced.
+    fn delete_unsynced(&self, receipt: &Receipt, policy: &Policy) -> Result<PathBuf> {
         self.with_claim(receipt, &mut |_, path| {
-            let removed = self.remove(&receipt.name, path, durability)?;
+            let removed = self.finish(&receipt.name, path, policy)?;
             Ok(removed.then(|| path.parent().unwrap_or(path).to_owned()))
         })
     }
@@ -180,7 +180,8 @@ impl<F: Fs, C: Clock> Spool<F, C> {
             queues.insert(receipt.queue.clone(), (queue, policy));
         }
         let (queue, policy) = &queues[&receipt.queue];
-        let dir = queue.delete_unsynced(receipt, policy.durability)?;
-        Ok((dir, policy.durability))
+        let dir = queue.delete_unsynced(receipt, policy)?;
+        let is_done = policy.archive.is_some() && self.fs.commits(Fault::ArchiveNotSynced);
+        Ok((dir, if is_done { Durability::None } else { policy.durability }))
     }
 }

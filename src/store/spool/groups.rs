@@ -80,9 +80,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(true);
         }
         // Somebody takes it elsewhere this moment, or died at that.
-        let names = self.other_names(entry.name.id, &[], &entry.path, status)?;
-        let is_here = |path: &PathBuf| path.starts_with(self.layout.dir()) && !path.starts_with(self.layout.corrupt());
-        if !names.is_empty() && !names.iter().any(is_here) {
+        if self.is_elsewhere(entry.name.id, &entry.path, status)? {
             return Ok(false);
         }
         let [plain, leaving] =

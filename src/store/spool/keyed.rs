@@ -138,7 +138,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let is_late = self.commits(Fault::UniqueAfterPublish);
         let entries: Vec<_> = entries_of(message)
             .into_iter()
-            .filter(|(of, name)| *of == EntryOf::Unique || !name.is_leaving && state == alone)
+            .filter(|(of, name)| !name.is_leaving && (*of == EntryOf::Unique || state == alone))
             .map(|(of, name)| (of, self.layout.entry(of, &name)))
             .collect();
         let make_entries = |message: &Path| -> Result<()> {

@@ -13,10 +13,12 @@
 //!   claimed/UNTIL/NAME           timed claims
 //!   claimed/held/NAME            held claims
 //!   corrupt/NAME, NAME.why       set aside
-//!   unique/HH/HASH.ID[.UNTIL]    unique keys: second names of message files; a window's outlives it
+//!   unique/HH/HASH.ID[.UNTIL|.leaving]
+//!                                unique keys: second names of message files; a window's outlives it
 //!   groups/HH/HASH.ID[.leaving]  the message of a group whose turn it is: a second name of its file
 //!   groups/HH/HASH/GGGGGGGGGGGG/LL/NAME
 //!                                the others of the group, which wait
+//!   archive/MARK/NAME            deleted, and kept for a while
 //! ```
 
 use std::ffi::OsStr;
@@ -63,6 +65,8 @@ const EXPIRY: &str = "expiry";
 const UNIQUE: &str = "unique";
 const GROUPS: &str = "groups";
 const LEAVING: &str = "leaving";
+/// Where deleted messages are kept.
+pub(crate) const ARCHIVE: &str = "archive";
 const HELD: &str = "held";
 const WHY: &str = ".why";
 
@@ -143,6 +147,15 @@ impl Layout {
 
     pub(crate) fn corrupt(&self) -> PathBuf {
         self.dir.join("corrupt")
+    }
+
+    pub(crate) fn archive(&self) -> PathBuf {
+        self.dir.join(ARCHIVE)
+    }
+
+    /// Where a deleted message with this mark is kept.
+    pub(crate) fn archived(&self, mark: UnixSeconds, name: &MessageName) -> PathBuf {
+        self.dir.join(format!("{ARCHIVE}/{}/{name}", mark.0))
     }
 
     pub(crate) fn spares(&self) -> PathBuf {
@@ -242,8 +255,8 @@ impl EntryOf {
     }
 }
 
-/// The name of an entry: `HASH.ID`; `HASH.ID.UNTIL` for the window of a unique key, `HASH.ID.leaving` for a message of a
-/// group that somebody is about to take out of the queue. HASH in 32 hexadecimal digits, the first two of which are its
+/// The name of an entry: `HASH.ID`; `HASH.ID.UNTIL` for the window of a unique key, `HASH.ID.leaving` for a message that
+/// somebody is about to take out of the queue: to another place if it is of a group, to the archive in any case. HASH in 32 hexadecimal digits, the first two of which are its
 /// directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EntryName {
@@ -304,6 +317,8 @@ pub(crate) enum Place {
     Reason,
     /// The entry of a unique key or a group.
     Entry,
+    /// Deleted, and kept for a while.
+    Archived(UnixSeconds, MessageName),
     /// Not ours.
     Stray,
 }
@@ -315,7 +330,7 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
         (["policy.json" | "state" | "lock" | "sweep" | "room" | "skipped"], Kind::File)
         | (["wake" | "vacancy"], Kind::Other)
         | (
-            ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | EXPIRY | UNIQUE | GROUPS]
+            ["tmp" | "ready" | "delayed" | "claimed" | "corrupt" | "spare" | EXPIRY | UNIQUE | GROUPS | ARCHIVE]
             | ["claimed", HELD],
             Kind::Dir,
         ) => Place::Structure,
@@ -337,7 +352,7 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
         ([of @ (UNIQUE | GROUPS), shard, name], Kind::File) if name.starts_with(shard) => {
             match name.parse::<EntryName>() {
                 Ok(entry) if entry.until.is_none() && *of == GROUPS => Place::Entry,
-                Ok(entry) if !entry.is_leaving && *of == UNIQUE => Place::Entry,
+                Ok(_) if *of == UNIQUE => Place::Entry,
                 _ => Place::Stray,
             }
         }
@@ -346,7 +361,7 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
             Err(_) => Place::Stray,
         },
         (["ready", rest @ ..], _) => classify_ready(rest, kind),
-        (["delayed" | "claimed", second], Kind::Dir) if parse_second(second).is_some() => Place::Structure,
+        (["delayed" | "claimed" | ARCHIVE, second], Kind::Dir) if parse_second(second).is_some() => Place::Structure,
         (["delayed", due, name], Kind::File) => match parse_second(due) {
             Some(due) => message(State::Delayed { due }, name),
             None => Place::Stray,
@@ -355,6 +370,10 @@ pub(crate) fn classify(inside: &Path, kind: Kind) -> Place {
         (["claimed", until, name], Kind::File) => match parse_second(until) {
             Some(until) => message(State::Claimed { until }, name),
             None => Place::Stray,
+        },
+        ([ARCHIVE, mark, name], Kind::File) => match (parse_second(mark), name.parse()) {
+            (Some(mark), Ok(name)) => Place::Archived(mark, name),
+            _ => Place::Stray,
         },
         (["corrupt", name], Kind::File) => match name.strip_suffix(WHY) {
             Some(name) if name.parse::<MessageName>().is_ok() => Place::Reason,
@@ -468,6 +487,7 @@ mod tests {
         let entries = [
             (EntryOf::Unique, plain),
             (EntryOf::Unique, EntryName { until: Some(UnixSeconds(9)), ..plain }),
+            (EntryOf::Unique, EntryName { is_leaving: true, ..plain }),
             (EntryOf::Group, plain),
             (EntryOf::Group, EntryName { is_leaving: true, ..plain }),
         ];
@@ -479,6 +499,10 @@ mod tests {
             assert_eq!(classify(inside.parent().unwrap(), Kind::Dir), Place::Structure);
             assert_eq!(inside.file_name().unwrap().to_str().unwrap().parse(), Ok(entry));
         }
+        let archived = layout.archived(UnixSeconds(7), &name(1));
+        let inside = archived.strip_prefix("q").unwrap();
+        assert_eq!(classify(inside, Kind::File), Place::Archived(UnixSeconds(7), name(1)));
+        assert!(inside.ancestors().skip(1).take(2).all(|dir| classify(dir, Kind::Dir) == Place::Structure));
         let (path, why) = layout.quarantine(&name(1));
         assert_eq!(classify(path.strip_prefix("q").unwrap(), Kind::File), Place::Quarantined);
         assert_eq!(classify(why.strip_prefix("q").unwrap(), Kind::File), Place::Reason);
@@ -489,7 +513,7 @@ mod tests {
         for inside in ["q/ready/x", "q/ready/5/000000000000/00/x", "q/delayed/x", "q/claimed/held/x", "q/tmp/x"] {
             assert!(lies_among_messages(Path::new(inside)), "{inside}");
         }
-        for inside in ["", "ready", "ready/x", "q/state", "q/corrupt/x", "q/x/ready/y", "q"] {
+        for inside in ["", "ready", "ready/x", "q/state", "q/corrupt/x", "q/archive/7/x", "q/x/ready/y", "q"] {
             assert!(!lies_among_messages(Path::new(inside)), "{inside}");
         }
     }
@@ -517,7 +541,11 @@ mod tests {
             format!("unique/0f/{hash}.{id}.07"),
             format!("unique/0f/{hash}.{id}.7.7"),
             format!("unique/0f/+{}.{id}", &hash[1..]),
-            format!("unique/0f/{hash}.{id}.leaving"),
+            format!("unique/0f/{hash}.{id}.7.leaving"),
+            format!("archive/{good}"),
+            format!("archive/007/{good}"),
+            format!("archive/7/{good}.x"),
+            format!("archive/7/7/{good}"),
             format!("groups/0f/{hash}.{id}.7"),
             format!("groups/10/{hash}/000000000000/00/{good}"),
             format!("groups/0f/{hash}/000000000001/00/{good}"),

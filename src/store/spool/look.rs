@@ -14,7 +14,7 @@ use super::layout::{Place, TMP, classify, parse_name};
 use super::record::{Opened, ReadError, read_log};
 use super::sweep::Thoroughness;
 use crate::domain::lifecycle::{self, State};
-use crate::domain::{Attributes, Clock, Failure, MessageName, Policy};
+use crate::domain::{Attributes, Clock, Failure, MessageName, Policy, archive};
 use crate::store::{At, Error, Filter, Listed, Message, Numbers, Peeked, Result, Stat, Which};
 
 /// Who is shown a message file.
@@ -146,7 +146,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// `None` if the message has gone meanwhile.
-    fn peek_one(&self, state: State, name: &MessageName, path: &Path) -> Result<Option<Peeked>> {
+    pub(super) fn peek_one(&self, state: State, name: &MessageName, path: &Path) -> Result<Option<Peeked>> {
         let file = match self.fs().open(path, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.at("open", path)?,
@@ -208,7 +208,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// `None` if the message has gone meanwhile. One whose header cannot be read is shown as its name has it.
-    fn list_one(&self, state: State, name: &MessageName, path: &Path) -> Option<Listed> {
+    pub(super) fn list_one(&self, state: State, name: &MessageName, path: &Path) -> Option<Listed> {
         let opened = match self.fs().open(path, Access::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => Err(error.to_string()),
@@ -266,6 +266,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                         if let Some(numbers) = &mut stat.numbers {
                             numbers.there += u64::from(name.seq.0 < numbers.next);
                         }
+                    }
+                    Place::Archived(mark, _) => {
+                        stat.archived += u64::from(!archive::is_over(mark, stat.policy.archive, now));
                     }
                     Place::Temporary => stat.temporaries += 1,
                     Place::Quarantined => stat.corrupt += 1,

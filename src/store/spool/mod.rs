@@ -13,7 +13,7 @@
 //!   `groups`, of which one message at a time is deliverable;
 //! - `room`: how much a queue holds, where that is capped, and how much its disk has left;
 //! - `expiry`: what is too old, and how it is found;
-//! - `put`, `keyed`, `batch`, `atomic`, `claim`, `finish`, `sweep`, `look`, `bulk`, `edit`: the methods of [`Store`], by theme;
+//! - `put`, `keyed`, `batch`, `atomic`, `claim`, `finish`, `archive`, `sweep`, `look`, `bulk`, `edit`: the methods of [`Store`], by theme;
 //! - `fsck`: explains what is wrong, and mends it;
 //! - this file: a spool and its queues as things: opening, making, dropping, and the policy.
 //!
@@ -34,8 +34,8 @@ use self::layout::Layout;
 use self::modes::{Heir, Modes, PRIVATE};
 use self::moves::SharedMoves;
 use super::{
-    AfterEach, At, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked, Result,
-    Rewrite, Stat, Store, UniquePut, Watch, Which,
+    AfterEach, Archived, At, AtomicBatch, BatchOutcome, ClaimRequest, Claims, Error, Failure, Filter, Listed, Peeked,
+    Result, Rewrite, Stat, Store, UniquePut, Watch, Which,
 };
 use crate::domain::queue::PolicyError;
 use crate::domain::{
@@ -43,6 +43,7 @@ use crate::domain::{
     UnixSeconds,
 };
 
+mod archive;
 mod atomic;
 mod batch;
 mod bulk;
@@ -335,19 +336,6 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         }
     }
 
-    /// Removes a directory and all that is in it, as far as that goes.
-    fn remove_tree(&self, dir: &Path) {
-        let mut dirs = vec![dir.to_owned()];
-        let _ = self.fs.walk(dir, &mut |path, status| {
-            if status.kind == Kind::Dir {
-                dirs.push(path.to_owned());
-            } else {
-                let _ = self.fs.unlink(path);
-            }
-        });
-        dirs.iter().rev().for_each(|dir| self.remove_dir(dir));
-    }
-
     /// Shows all that lies in the spool, but for the directory that a file system of its own has: only root may look into
     /// that, and mq puts nothing there.
     fn walk_all(&self, each: &mut dyn FnMut(&Path, Status)) -> io::Result<()> {
@@ -563,5 +551,18 @@ impl<F: Fs, C: Clock> Store for Spool<F, C> {
 
     fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool> {
         self.on(queue, |queue| queue.edit(id, rewrite))
+    }
+
+    fn list_archived(
+        &self,
+        queue: &QueueName,
+        which: &Filter,
+        each: &mut dyn FnMut(Archived) -> ControlFlow<()>,
+    ) -> Result<()> {
+        self.on(queue, |queue| queue.list_archived(which, each))
+    }
+
+    fn replay(&self, queue: &QueueName, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
+        self.on(queue, |queue| queue.replay(which, after_each))
     }
 }

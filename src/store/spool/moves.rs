@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::fs::{Fault, FileHandle, Fs, Names, Status, is_out_of_space};
-use super::layout::{self, EntryOf, SPARES, parse_name};
+use super::layout::{self, ARCHIVE, EntryOf, SPARES, parse_name};
 use super::move_lock::MoveLock;
 use super::{Kind, Order, Queue};
 use crate::domain::{Clock, Durability, MessageId, MessageName};
@@ -236,7 +236,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     pub(super) fn sync_into(&self, dir: &Path) -> Result<()> {
         let top = self.fixed_dir_of(dir);
         // These are made by the first who needs them.
-        let is_fixed = EntryOf::ALL.iter().all(|of| !top.ends_with(of.dir()));
+        let is_fixed = EntryOf::ALL.iter().map(|of| of.dir()).chain([ARCHIVE]).all(|dir| !top.ends_with(dir));
         self.sync_from(if is_fixed { &top } else { parent(&top) }, dir)
     }
 
@@ -276,7 +276,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// that is renamed could have both names after a power cut, and a repair would choose between them.
     fn make_dir_or_take_spare(&self, dir: &Path) -> io::Result<()> {
         match self.fs().mkdir(dir, self.modes.dir) {
-            Err(error) if is_out_of_space(&error) => {
+            // (What is deleted can do without a place.)
+            Err(error) if is_out_of_space(&error) && !dir.starts_with(self.layout.archive()) => {
                 let from_spare = |number| {
                     let spare = self.layout.spare(number);
                     if self.spool.order() == Order::RollForward {

@@ -70,6 +70,19 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         built
     }
 
+    /// Removes a directory and all that is in it, as far as that goes.
+    pub(super) fn remove_tree(&self, dir: &Path) {
+        let mut dirs = vec![dir.to_owned()];
+        let _ = self.fs.walk(dir, &mut |path, status| {
+            if status.kind == Kind::Dir {
+                dirs.push(path.to_owned());
+            } else {
+                let _ = self.fs.unlink(path);
+            }
+        });
+        dirs.iter().rev().for_each(|dir| self.remove_dir(dir));
+    }
+
     fn build_queue(&self, building: &Path, policy: &Policy, mode: u32) -> Result<()> {
         self.fs.mkdir(building, mode).at("create", building)?;
         let queue = Queue {
@@ -189,6 +202,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
+    /// What holds up a drop. The archive does not: what is in it was deleted.
     fn count_for_drop(&self) -> Result<u64> {
         let stat = self.stat_now()?;
         Ok(stat.messages() + stat.corrupt + stat.temporaries + stat.strays)

@@ -2,7 +2,7 @@
 //!
 //! Expired claims return under their own number, so to the head of the queue, or go to the dead letters;
 //! delayed messages that are due become ready; held claims whose lock can be taken have lost their holder;
-//! what dead writers left in `tmp/` is published or removed (`temporaries`).
+//! what dead writers left in `tmp/` is published or removed (`temporaries`); what is archived no more goes (`archive`).
 //!
 //! Invariants: after a sweep nothing due is left over (I7) unless there was more than it may do at once, and
 //! then the next one goes on; two sweepers at once do no harm, since each step is one move that one of them
@@ -104,6 +104,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Self::sweep_keys,
             Self::sweep_groups,
             Self::sweep_expired,
+            Self::sweep_archive,
         ];
         for part in parts {
             let done = part(self, policy, &mut swept);

@@ -13,6 +13,8 @@
 //!
 //! A message that leaves its queue (deleted, dead, moved, set aside) gives up its key right after; of one who dies in
 //! between, what a delete left is taken by the next put with the key or by the sweep, which looks at one shard a second.
+//! A message that goes to the archive keeps its file, so its entry is marked before (`.leaving`): a marked one is in force
+//! only while its message has a name where messages live.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -63,6 +65,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     Ok(now) if !is_same(now, status) => self.is_in_force(entry, path, durability, policy),
                     other => other.at("read", path).map(|_| false),
                 };
+            }
+            // Who has marked it may be about to archive its message, or have died before or after that: the mark stays.
+            if self.is_marked(entry, path) && self.is_elsewhere(entry.id, path, status)? {
+                return Ok(false);
             }
             match Opened::<F::File>::new(Arc::clone(&file)) {
                 // A window goes on whatever becomes of the message.

@@ -84,6 +84,12 @@ impl<F: Fs, C: Clock> Check<'_, '_, F, C> {
                 self.look_at_message(at, state, &name, path, status);
                 return (state == State::Ready).then_some(name);
             }
+            Place::Archived(_, name) => {
+                self.look_at_rights(at, path, status);
+                if let Some(Verdict::Damaged(why)) = self.verify(path, Some(name.id)) {
+                    self.look_at_damaged(at, None, &name, path, status, &why);
+                }
+            }
             Place::Quarantined => {
                 self.summary.set_aside += 1;
                 self.look_at_rights(at, path, status);
