@@ -115,8 +115,6 @@ pub struct Ledger {
     pub said_to_be_there: Vec<MessageId>,
     /// Messages were taken away without a look at each.
     pub swept_off: bool,
-    /// What is deleted is archived.
-    pub has_archive: bool,
     /// What is archived stays to the end.
     pub keeps_archive: bool,
     /// A call failed after a power cut: what could not be rolled forward at once comes later than its turn.

@@ -95,7 +95,6 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     world.ledger.cap = policy.max_messages;
     world.ledger.keeps_expired = policy.expired == Expired::DeadLetter;
     world.ledger.has_dead_letters = policy.max_deliveries.is_some() || world.ledger.keeps_expired;
-    world.ledger.has_archive = policy.archive.is_some();
     world.ledger.keeps_archive = policy.archive.is_some_and(|keep| keep.as_millis() > u128::from(PEACE_MS));
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
@@ -208,14 +207,9 @@ fn recover(world: &Shared) {
         for name in [QUEUE, OTHER, "q.dead", "r.dead"] {
             actor.drain(name);
         }
-        if actor.with(|world| has_temporaries(world)) {
-            // A batch's directory that a mover has just taken a second name out of looks as if its writer lived.
-            actor.with(|world| world.pass_ms(10_000));
-            for name in [QUEUE, OTHER] {
-                actor.drain(name);
-            }
-        }
-        if actor.with(|world| world.ledger.has_archive && !world.ledger.keeps_archive) {
+        // What was archived only now is over as well by then; and a batch's directory, which counts as young when a second
+        // name of a message was removed from it, old.
+        if actor.with(|world| !world.is_exhaustive) {
             actor.with(|world| world.pass_ms(PEACE_MS));
             actor.drain(QUEUE);
         }
@@ -227,11 +221,6 @@ fn recover(world: &Shared) {
         }
     });
     scheduler::run(world, vec![program]);
-}
-
-fn has_temporaries(world: &World) -> bool {
-    let names_in = |queue| world.disk.find(&Path::new(ROOT_PATH).join(queue).join("tmp")).ok();
-    [QUEUE, OTHER].into_iter().filter_map(names_in).any(|dir| world.disk.dir(dir).is_ok_and(|names| !names.is_empty()))
 }
 
 /// Lets the second come in which the sweep looks for what is left of each key.

@@ -18,13 +18,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Queue;
-use super::entries::Leaves;
+use super::entries::Marked;
 use super::fs::Fs;
+use super::layout::EntryOf;
 use super::moves::Moved;
 use super::sweep::Swept;
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageName, Policy, UnixSeconds, archive};
 use crate::store::{AfterEach, Archived, At, Filter, Listed, Peeked, Result};
+
+/// How often the entries of a message are looked for that still has other names.
+const LOOKS: usize = 3;
 
 /// How many names are in memory at a time: each time costs a listing of the archive.
 const AT_ONCE: usize = 16 * 1024;
@@ -60,7 +64,39 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let entries = self.entries_at(name.id, path, status)?;
         entries.iter().try_for_each(|entry| self.keep_window(entry, durability))?;
         let to = self.layout.archived(archive::mark(self.now(), keep), name);
-        self.transfer_out_as(Leaves::ForGood, name, path, &to, durability)
+        let marked = self.mark_leaving(&EntryOf::ALL, name.id, path, durability)?;
+        let (room, expiry) = (self.room_of(status.len_bytes), self.marker_of(name, path));
+        let moved = self.transfer(name, path, &to, durability);
+        // What is marked stays so, also where somebody else was faster: he may be about to give it up, and who meets it looks
+        // where the message is.
+        for Marked { hash, .. } in marked.iter().filter(|marked| marked.of == EntryOf::Group) {
+            self.note_turn(*hash);
+        }
+        if matches!(moved, Ok(Moved::Yes)) {
+            self.give_room_back(room);
+            self.remove_marker(expiry);
+            self.give_up_entries(name, &to, durability);
+        }
+        moved
+    }
+
+    /// Gives up what an archived message had entries for. Best effort: who meets a marked one looks where its message is.
+    fn give_up_entries(&self, name: &MessageName, path: &Path, durability: Durability) {
+        // One that got or lost its mark while it was looked for was met under neither name.
+        for _ in 0..LOOKS {
+            let Ok(status) = self.fs().status(path) else { return };
+            let Ok(entries) = self.entries_at(name.id, path, status) else { return };
+            if status.links < 2 {
+                return;
+            }
+            for entry in entries {
+                // (The marked one last: while it is there, its key is not taken for one in force.)
+                let _ = self.forget(&entry.path, durability == Durability::None);
+                if entry.of == EntryOf::Group {
+                    self.note_turn(entry.name.hash);
+                }
+            }
+        }
     }
 
     /// Removes what is kept no more.

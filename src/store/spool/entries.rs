@@ -45,19 +45,10 @@ pub(super) struct Entry {
     pub(super) path: PathBuf,
 }
 
-/// Where a message goes that leaves its place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Leaves {
-    /// To another queue, or aside.
-    ToLive,
-    /// To the archive: as good as gone, though its file has a name.
-    ForGood,
-}
-
 /// An entry that is about to be given up: without the mark, and with it.
-struct Marked {
-    of: EntryOf,
-    hash: KeyHash,
+pub(super) struct Marked {
+    pub(super) of: EntryOf,
+    pub(super) hash: KeyHash,
     plain: PathBuf,
     leaving: PathBuf,
 }
@@ -275,19 +266,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         to: &Path,
         durability: Durability,
     ) -> Result<Moved> {
-        self.transfer_out_as(Leaves::ToLive, name, from, to, durability)
-    }
-
-    /// As [`Self::transfer_out`]; for good, what is given up is marked before also if it is a unique key.
-    pub(super) fn transfer_out_as(
-        &self,
-        leaves: Leaves,
-        name: &MessageName,
-        from: &Path,
-        to: &Path,
-        durability: Durability,
-    ) -> Result<Moved> {
-        let marked = self.mark_leaving(leaves, name.id, from, durability)?;
+        let marked = self.mark_leaving(&[EntryOf::Group], name.id, from, durability)?;
         let (room, expiry) = (self.room_at(from), self.marker_of(name, from));
         let moved = self.transfer(name, from, to, durability);
         match moved {
@@ -304,7 +283,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             // It may have got there, or not: that will be looked for.
             Err(_) => {
-                for Marked { hash, .. } in marked.iter().filter(|marked| marked.of == EntryOf::Group) {
+                for Marked { hash, .. } in &marked {
                     self.note_turn(*hash);
                 }
                 return moved;
@@ -320,9 +299,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                         let _ = self.forget(&entry.path, durability == Durability::None);
                     }
                     self.note_turn(entry.name.hash);
-                } else if leaves == Leaves::ForGood && entry.window().is_none() {
-                    // Of several, the marked one is the last: while it is there, its key is not taken for one in force.
-                    let _ = self.forget(&entry.path, durability == Durability::None);
                 } else if self.keep_window(&entry, durability).is_ok() {
                     self.free(&entry, durability);
                 }
@@ -331,20 +307,27 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         moved
     }
 
-    /// Marks the turn of a message's group, and for good its unique key, as about to be given up: its message will be
-    /// elsewhere, and its entry still have two names.
-    fn mark_leaving(&self, leaves: Leaves, id: MessageId, path: &Path, durability: Durability) -> Result<Vec<Marked>> {
+    /// Marks what a message has entries for, of these kinds, as about to be given up: its message will be elsewhere, and
+    /// its entry still have two names.
+    pub(super) fn mark_leaving(
+        &self,
+        kinds: &[EntryOf],
+        id: MessageId,
+        path: &Path,
+        durability: Durability,
+    ) -> Result<Vec<Marked>> {
         let mut marked = Vec::new();
-        let is_marked = |of: EntryOf| match of {
-            EntryOf::Group => !self.commits(Fault::GroupUnmarked),
-            EntryOf::Unique => leaves == Leaves::ForGood && !self.commits(Fault::ArchiveUnmarked),
+        let is_left_out = |of: EntryOf| match of {
+            EntryOf::Group => self.commits(Fault::GroupUnmarked),
+            EntryOf::Unique => self.commits(Fault::ArchiveUnmarked),
         };
         let status = match self.fs().status(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(marked),
             other => other.at("read", path)?,
         };
         for entry in self.entries_at(id, path, status)? {
-            if !is_marked(entry.of) || entry.name.is_leaving || entry.name.until.is_some() {
+            let is_meant = kinds.contains(&entry.of) && !is_left_out(entry.of);
+            if !is_meant || entry.name.is_leaving || entry.name.until.is_some() {
                 continue;
             }
             let leaving = entry.path.with_file_name(EntryName { is_leaving: true, ..entry.name }.to_string());
