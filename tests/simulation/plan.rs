@@ -207,13 +207,13 @@ fn recover(world: &Shared) {
         for name in [QUEUE, OTHER, "q.dead", "r.dead"] {
             actor.drain(name);
         }
+        sweep_keys(&actor);
         // What was archived only now is over as well by then; and a batch's directory, which counts as young when a second
         // name of a message was removed from it, old.
         if actor.with(|world| !world.is_exhaustive) {
             actor.with(|world| world.pass_ms(PEACE_MS));
             actor.drain(QUEUE);
         }
-        sweep_keys(&actor);
         sweep_young(&actor);
         actor.with(check_leftovers);
         if actor.with(|world| !world.is_exhaustive && !world.is_unknown && world.choices.pick(8) > 6) {
@@ -223,12 +223,16 @@ fn recover(world: &Shared) {
     scheduler::run(world, vec![program]);
 }
 
-/// Lets the second come in which the sweep looks for what is left of each key.
+/// Lets the second come in which the sweep looks for what is left of each key and each group.
 fn sweep_keys(actor: &Actor) {
     let shards = actor.with(|world| {
-        let dir = world.disk.find(Path::new("/spool/q/unique")).ok();
-        let names = dir.and_then(|dir| Some(world.disk.dir(dir).ok()?.keys().map(ToString::to_string).collect()));
-        names.unwrap_or_else(Vec::new)
+        let mut shards = std::collections::BTreeSet::new();
+        for part in ["/spool/q/unique", "/spool/q/groups"] {
+            if let Ok(names) = world.disk.find(Path::new(part)).and_then(|dir| world.disk.dir(dir)) {
+                shards.extend(names.keys().map(ToString::to_string));
+            }
+        }
+        shards
     });
     for shard in shards {
         let shard = u64::from_str_radix(&shard, 16).expect("a shard");

@@ -307,6 +307,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             for group in groups_in(&names) {
                 if !self.looks_right(group, &names)? {
                     swept.moved += usize::from(self.give_turn_in_passing(group, policy)?);
+                } else if shard == first {
+                    swept.moved += usize::from(self.fetch_in_passing(group, policy)?);
                 }
             }
             left = left.saturating_sub(names.len());
@@ -346,6 +348,28 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             return Ok(false);
         }
         self.give_turn(group, policy)
+    }
+
+    /// Finds the message whose turn it is if it waits in the line all the same, behind others: somebody died between making
+    /// its entry and moving it, and lower numbers than its own were given out after that. (The counter went back, because a
+    /// sync of it had failed; or a power cut put one back into `tmp/`.) To look for it costs a listing of the whole line,
+    /// so that is done where it is the shard's turn.
+    fn fetch_in_passing(&self, group: KeyHash, policy: &Policy) -> Result<bool> {
+        let lock = self.open_shard(EntryOf::Group, group)?;
+        if !lock.try_lock().at("lock", &self.layout.shard(EntryOf::Group, group))? {
+            return Ok(false);
+        }
+        let Some(id) = self.turn_of_group(group)? else { return Ok(false) };
+        let (mut found, mut unread) = (None, None);
+        let _ = self.visit_line(&self.layout.line(group), &mut unread, &mut |name, path| {
+            if name.id != id {
+                return Ok(ControlFlow::Continue(()));
+            }
+            found = Some((name, path.to_owned()));
+            Ok(ControlFlow::Break(()))
+        })?;
+        let Some((name, path)) = found else { return Ok(false) };
+        Ok(self.promote(group, &name, &path, true, policy)? == Some(State::Ready))
     }
 }
 
