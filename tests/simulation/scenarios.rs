@@ -337,6 +337,13 @@ pub const SCENARIOS: &[Scenario] = &[
     archived(case("archived delete and unique put", &[UNIQUE, CLAIM], &[&[UNIQUE], &[DELETE]], 2, NOTHING)),
     archived(case("archived delete and put to the group", &[GROUP, CLAIM], &[&[GROUP], &[DELETE]], 2, NOTHING)),
     archived(case("two archived deletes by one receipt", &[PUT, CLAIM], &[&[DELETE], &[DELETE]], 2, NOTHING)),
+    archived(case(
+        "two archived deletes of a unique one",
+        &[UNIQUE_IN_GROUP, CLAIM],
+        &[&[DELETE], &[DELETE]],
+        2,
+        NOTHING,
+    )),
     archived(case("archived delete and extension", &[PUT, CLAIM], &[&[DELETE], &[EXTEND]], 2, NOTHING)),
     archived(case("a claim that ends, and an archived delete", &[PUT, CLAIM], &[&[DELETE], &[CLAIM]], 1, TICK)),
     archived(case("repair and archived delete: kills", &[PUT, CLAIM], &[&[DELETE], &[REPAIR]], 1, KILL)),
