@@ -24,6 +24,7 @@ fn put(new: &NewMessage, body: &[u8]) -> Message {
         reply_to: new.reply_to.clone(),
         due: None,
         expires_at: new.ttl.map(|ttl| UnixMillis(1_795_413_037_002).plus(ttl)),
+        group: new.group.clone(),
         unique: None,
         unique_until: None,
     }
