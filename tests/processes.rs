@@ -92,6 +92,49 @@ fn i2_eight_copies_of_a_script_lose_and_double_nothing() {
     assert_eq!((&stat["ready"], &stat["claimed"]), (&0.into(), &0.into()));
 }
 
+/// Six receivers at four groups, with a handler that fails now and then: of each group one message at a time is handled, and
+/// in the order of the puts.
+#[test]
+fn i2_i8_groups_keep_their_order_under_contention() {
+    const HANDLER: &str = "
+        mkdir busy.$MQ_GROUP || { echo two at once >>wrong; exit 0; }
+        read -r n
+        if [ $((n % 5)) -eq 0 ] && [ ! -e failed.$MQ_GROUP.$n ]; then
+            : >failed.$MQ_GROUP.$n
+            rmdir busy.$MQ_GROUP
+            exit 75
+        fi
+        echo $n >>order.$MQ_GROUP
+        rmdir busy.$MQ_GROUP";
+    const EACH: u32 = 25;
+    let dir = scratch();
+    let spool = dir.path().join("spool");
+    std::fs::write(dir.path().join("handler"), HANDLER).unwrap();
+    for n in 1..=EACH {
+        for group in ["ann", "bob", "cyd", "dan"] {
+            expect(&spool, &["put", "q", "--group", group, "--durability", "none", "-m", &format!("{n}\n")], 0);
+        }
+    }
+    let copies: Vec<_> = (0..6)
+        .map(|_| {
+            let receive = "while mq get q --wait 3s -- sh handler 2>/dev/null || [ $? -eq 75 ]; do :; done";
+            let path = format!("{}:{}", mq_bin().parent().unwrap().display(), std::env::var("PATH").unwrap());
+            let mut shell = Command::new("sh");
+            shell.args(["-c", receive]).current_dir(dir.path()).env("PATH", path).env("MQ_SPOOL", &spool);
+            shell.spawn().unwrap()
+        })
+        .collect();
+    for mut copy in copies {
+        copy.wait().unwrap();
+    }
+    assert!(!dir.path().join("wrong").exists(), "I2: two of a group at once");
+    let want: String = (1..=EACH).map(|n| format!("{n}\n")).collect();
+    for group in ["ann", "bob", "cyd", "dan"] {
+        assert_eq!(std::fs::read_to_string(dir.path().join(format!("order.{group}"))).unwrap(), want, "I8: {group}");
+    }
+    expect(&spool, &["get", "q"], 1);
+}
+
 /// Senders and receivers under random SIGKILL. What a sender was told is delivered; what was deleted is not
 /// delivered again; what nobody put never appears.
 #[test]

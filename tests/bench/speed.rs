@@ -25,6 +25,7 @@ mod calls;
 mod context;
 mod depth;
 mod floor;
+mod groups;
 mod memory;
 mod oneshot;
 mod options;
@@ -38,7 +39,7 @@ mod workers;
 /// A part of the benchmark: its name for `--only`, and what measures it.
 type Part = (&'static str, fn(&Bench, &mut Table) -> Result<()>);
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("oneshot", oneshot::run),
     ("peers", peers::run),
     ("calls", calls::run),
@@ -48,6 +49,7 @@ const PARTS: [Part; 10] = [
     ("wake", wake::run),
     ("body", memory::run_bodies),
     ("depth", depth::run),
+    ("groups", groups::run),
     ("memory", memory::run_many),
 ];
 

@@ -500,9 +500,11 @@ impl After<'_> {
                 | [
                     _,
                     "policy.json" | "state" | "lock" | "sweep" | "wake" | "tmp" | "ready" | "delayed" | "claimed"
-                    | "corrupt" | "spare",
+                    | "corrupt" | "spare" | "skipped",
                 ]
                 | [_, "claimed", "held"]
+                // A marker whose message never came goes when its minute is over.
+                | [_, "expiry", ..]
                 // What is deleted stays there for longer than all of this takes.
                 | ["kept", "archive", ..]
                 | [_, "spare", "0" | "1" | "2" | "3"] => true,

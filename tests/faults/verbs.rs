@@ -136,6 +136,8 @@ fn puts() -> Vec<Verb> {
         Verb::new(Calm, &["put", "q", "--lines", "--group", "g"], puts("q", "ready", &[b"a"])).stdin(b"a\n".to_vec()),
         Verb::new(Calm, &["put", "q", "-m", "new", "--delay", "1h"], puts("q", "delayed", &[b"new"])),
         Verb::new(Calm, &["put", "q", "--lines"], three()).stdin(b"a\nb\nc\n".to_vec()),
+        Verb::new(Calm, &["put", "q", "--lines", "--batch", "atomic"], three()).stdin(b"a\nb\nc\n".to_vec()),
+        Verb::new(Calm, &["put", "q", "-m", "new", "--ttl", "1h"], one()),
         Verb::new(Calm, &["put", "empty", "--lines"], Promise::Puts { queue: "empty", state: "ready", bodies: lines })
             .stdin(text),
         Verb::new(Calm, &["put", "q", "one", "two"], puts("q", "ready", &[b"first file", b"second file"]))

@@ -271,6 +271,10 @@ pub(crate) fn look(spool: &Path) -> BTreeMap<String, Vec<Spot>> {
         let inside = entry.path().strip_prefix(spool).unwrap().to_str().unwrap();
         let parts: Vec<&str> = inside.split('/').collect();
         let [queue, state, middle @ .., name] = parts.as_slice() else { continue };
+        // (A marker of what becomes too old has the name of its message.)
+        if *state == "expiry" {
+            continue;
+        }
         let of_name: Vec<&str> = name.split('.').collect();
         let (id, deliveries) = match of_name.as_slice() {
             [_, _, id, deliveries] if id.len() == 36 => (*id, deliveries.parse().unwrap_or(0)),
