@@ -128,7 +128,7 @@ fn i2_i8_groups_keep_their_order_under_contention() {
         copy.wait().unwrap();
     }
     assert!(!dir.path().join("wrong").exists(), "I2: two of a group at once");
-    let want: String = (1..=EACH).map(|n| format!("{n}\n")).collect();
+    let want = (1..=EACH).fold(String::new(), |text, n| format!("{text}{n}\n"));
     for group in ["ann", "bob", "cyd", "dan"] {
         assert_eq!(std::fs::read_to_string(dir.path().join(format!("order.{group}"))).unwrap(), want, "I8: {group}");
     }

@@ -125,9 +125,9 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         | Fault::NoPublishedNameSync
         | Fault::NoParentSync
         | Fault::MoveByRename
-        | Fault::NoBatchSync
+        | Fault::NoBatchSync => &["I1"],
         // Its group waits for one that is not there.
-        | Fault::GroupUnmarked => &["I1"],
+        Fault::GroupUnmarked => &["I1", "I7"],
         Fault::NoDeleteSync | Fault::RemovalUnmarked | Fault::ArchiveNotSynced => &["I4"],
         Fault::CountNotCompared => &["I5"],
         Fault::SweepTakesHeld | Fault::SweepTakesLive | Fault::LockAfterRename | Fault::EditNotNoticed => &["I2"],
@@ -157,6 +157,9 @@ fn small_case_for(fault: Fault) -> Option<Plan> {
         }
         Fault::ArchiveUnmarked => ("archived delete of a unique one: kills", Names::Bare),
         Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),
+        Fault::LockAfterRename => ("timed and held claim", Names::Ordered),
+        Fault::EditByReplace => ("edit and claim", Names::Ordered),
+        Fault::GroupUnmarked => ("archived delete in a group: kills", Names::Ordered),
         Fault::GroupUnlocked => ("two puts to a group", Names::Ordered),
         Fault::GroupEntryLate => ("turn in a group: kills", Names::Ordered),
         Fault::RoomUnlocked => ("two puts to a capped queue", Names::Ordered),

@@ -52,7 +52,7 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::QueueNotEmpty { queue, .. } => {
             format!("`mq stat {queue}` shows what it holds; --force removes it all")
         }
-        Error::Full { .. } => "take messages out, or let the put wait for room with --wait".to_owned(),
+        Error::Full { .. } => "take messages out; `mq put --wait DUR` waits for room".to_owned(),
         Error::TooLarge { queue, .. } => {
             format!("`mq set {queue} max-bytes=SIZE` makes the queue larger")
         }

@@ -320,6 +320,9 @@ struct Exported {
     failures: Vec<ExportedFailure>,
 }
 
+/// How often an imported message may have been delivered: half of what can be counted.
+const MOST_DELIVERIES: u32 = u32::MAX / 2;
+
 #[derive(Deserialize)]
 struct ExportedFailure {
     at: String,
@@ -334,6 +337,11 @@ pub(crate) fn read_exported(line: &[u8], number: u64) -> Result<(NewMessage, Vec
     let exported: Exported = serde_json::from_slice(line).map_err(|source| EnvelopeError::Shape { number, source })?;
     let time = |text: &str| UnixMillis::from_rfc3339(text).map_err(invalid);
     let optional = |text: Option<String>| text.map(|text| time(&text)).transpose();
+    // A count that cannot rise any more would let an old receipt fit a later delivery.
+    if exported.deliveries > MOST_DELIVERIES {
+        let why = format!("{} deliveries are more than any message has had", exported.deliveries);
+        return Err(EnvelopeError::Invalid { number, why });
+    }
     let failure = |failure: ExportedFailure| {
         Ok(Failure { at: time(&failure.at)?, delivery: failure.delivery, reason: failure.reason })
     };

@@ -89,11 +89,11 @@ pub(crate) struct PutArgs {
     group: Option<Group>,
 
     /// Put the message only if no other of this KEY is in the queue, waiting or claimed; else print the id of that one,
-    /// and say so on stderr. For one message only
+    /// and say so on stderr. For one message only. A message that was moved, or redriven, has its key no more
     #[arg(long, value_name = "KEY", conflicts_with_all = ["lines", "null", "length_prefixed", "jsonl"])]
     unique: Option<UniqueKey>,
 
-    /// The key is taken for DUR from the put on, instead: also when the message has been deleted, and no longer when it
+    /// The key is taken for DUR from the put on, rounded up to the second, instead: also when the message has been deleted, and no longer when it
     /// still waits. Not longer than the queue's retention
     #[arg(long, value_name = "DUR", value_parser = duration, requires = "unique")]
     unique_for: Option<Duration>,

@@ -110,6 +110,13 @@ fn what_makes_no_sense_is_refused() {
     spool.mq(&["put", "q", "-m", "1"]).status(78).says("policy.json").says("max-messages");
     std::fs::write(&policy, "{\n  \"max-bytes\": \"5 apples\"\n}\n").unwrap();
     spool.mq(&["put", "q", "-m", "1"]).status(78).says("policy.json").says("line 2");
+    // Taken by their places, these would be a policy.
+    for list in ["[\"7s\"]", " []"] {
+        std::fs::write(&policy, list).unwrap();
+        spool.mq(&["put", "q", "-m", "1"]).status(78).says("policy.json").says("a list");
+        spool.mq(&["set", "q", "delay=1s"]).status(78);
+        assert_eq!(std::fs::read_to_string(&policy).unwrap(), list, "it was touched");
+    }
     assert_eq!(spool.files_in("q", "tmp").len(), 0);
 }
 

@@ -24,6 +24,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let mut text = Vec::new();
         file.take(1024 * 1024).read_to_end(&mut text).at("read", &path)?;
+        // A list would do for a policy as well, its members taken by their places.
+        if text.trim_ascii_start().first() == Some(&b'[') {
+            let reason = "it is a list, and a policy is an object, from line 1 on".to_owned();
+            return Err(Error::PolicyFile { path, reason });
+        }
         let policy: Policy = serde_json::from_slice(&text)
             .map_err(|error| Error::PolicyFile { path: path.clone(), reason: error.to_string() })?;
         policy.check_for(&self.name).map_err(|error| Error::PolicyFile { path, reason: located(&error, &text) })?;
