@@ -172,8 +172,17 @@ impl Disk {
         redone
     }
 
-    /// A file whose new name is safe has lost the names that it does not have any more.
+    /// A file that is in the log is there with all the names that it had then, where their directories are, and has lost
+    /// those that it did not have any more. (Linux 6.18 even keeps these, and so it does where a new one has no directory.)
     fn drop_old_names(&mut self, ino: Ino, seen: &BTreeMap<(Ino, Box<str>), Option<Ino>>) {
+        let there = self.reachable();
+        let names: Vec<_> = seen.iter().filter(|(_, now)| **now == Some(ino)).map(|(name, _)| name.clone()).collect();
+        if names.iter().any(|(dir, _)| !there.contains(dir)) {
+            return;
+        }
+        for (dir, name) in names {
+            self.set_entry(dir, &name, Some(ino));
+        }
         for ((dir, name), now) in seen {
             if *now != Some(ino)
                 && let Ok(entries) = self.dir(*dir)
@@ -225,6 +234,19 @@ impl Disk {
         if words.is_empty() { "all names kept".to_owned() } else { format!("old names: {}", words.join(", ")) }
     }
 
+    /// What paths lead to.
+    fn reachable(&self) -> BTreeSet<Ino> {
+        let (mut live, mut todo) = (BTreeSet::from([ROOT]), vec![ROOT]);
+        while let Some(dir) = todo.pop() {
+            for ino in self.dir(dir).into_iter().flat_map(BTreeMap::values) {
+                if live.insert(*ino) {
+                    todo.push(*ino);
+                }
+            }
+        }
+        live
+    }
+
     /// Forgets what no path leads to, and gives every directory one name as a repair would. Returns what is left.
     fn drop_unreachable(&mut self, choices: &mut Choices) -> BTreeSet<Ino> {
         let mut names: BTreeMap<Ino, Vec<(Ino, Box<str>)>> = BTreeMap::new();
@@ -245,14 +267,7 @@ impl Disk {
                 }
             }
         }
-        let (mut live, mut todo) = (BTreeSet::from([ROOT]), vec![ROOT]);
-        while let Some(dir) = todo.pop() {
-            for ino in self.dir(dir).into_iter().flat_map(BTreeMap::values) {
-                if live.insert(*ino) {
-                    todo.push(*ino);
-                }
-            }
-        }
+        let live = self.reachable();
         for (ino, inode) in self.inodes.iter_mut().enumerate() {
             if let (false, Node::Dir(entries)) = (live.contains(&ino), &mut inode.node) {
                 entries.clear();
