@@ -137,7 +137,11 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         // Two with one number: younger ones come first.
         Fault::CounterGoesBack => &["I8"],
         Fault::CountNotRaised => &["I2", "I6"],
-        Fault::UniqueAfterPublish | Fault::UniqueNotSynced | Fault::UniqueUnlocked => &["unique"],
+        Fault::UniqueAfterPublish
+        | Fault::UniqueNotSynced
+        | Fault::UniqueUnlocked
+        | Fault::KeyBeforeMessage
+        | Fault::KeyLeftBehind => &["unique"],
         // What was claimed or deleted meanwhile is there once more.
         Fault::EditByReplace => &["I2", "I4"],
         // The key of what is archived is not given back.
@@ -156,6 +160,8 @@ fn small_case_for(fault: Fault) -> Option<Plan> {
             return Some(Plan { fault: Some(fault), ..TWO_CLAIMS_OF_AN_EDITED.plan(Names::Ordered) });
         }
         Fault::ArchiveUnmarked => ("archived delete of a unique one: kills", Names::Bare),
+        Fault::KeyBeforeMessage => ("a unique one moves back: kills", Names::Ordered),
+        Fault::KeyLeftBehind => ("a unique one moves back, and a put", Names::Ordered),
         Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),
         Fault::LockAfterRename => ("timed and held claim", Names::Ordered),
         Fault::EditByReplace => ("edit and claim", Names::Ordered),

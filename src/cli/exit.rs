@@ -104,6 +104,7 @@ fn of_store(error: &store::Error) -> Option<u8> {
         Error::NotASpool { .. } | Error::UnknownFormat { .. } | Error::PolicyFile { .. } => Some(CONFIG),
         Error::Paused(_)
         | Error::Full { .. }
+        | Error::KeyTaken { .. }
         | Error::NoReserve { .. }
         | Error::NotEdited { why: Uneditable::Claimed | Uneditable::Changed, .. } => Some(TRY_LATER),
         Error::TooLarge { .. } => Some(DATA),

@@ -16,7 +16,9 @@ use crate::store::{Error, Store as _};
 ///                         goes to the dead-letter queue [none]
 ///   dead-letter=QUEUE     where it goes; made when it is needed [QUEUE.dead]
 ///   delay=DUR             new messages are not deliverable before this [0s]
-///   retention=DUR         messages older than this are never delivered [none]
+///   retention=DUR         messages older than this are never delivered; dead
+///                         letters count from their put, so keep them longer,
+///                         unless they died of their age [none]
 ///   expired=delete|dead-letter  what becomes of those, and of messages whose
 ///                         time to live (put --ttl) is over [delete]
 ///   durability=full|none  whether a printed id survives power loss [full]

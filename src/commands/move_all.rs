@@ -11,8 +11,9 @@ use crate::store::Store as _;
 /// Move messages of a queue to another
 ///
 /// Moves what is not claimed, all of it or what the options mean, in order, to the end of the other queue. The messages
-/// keep their ids; their delivery counts begin again. On a terminal it asks first. Interrupted, it has moved some of them,
-/// and can be done again.
+/// keep their ids; their delivery counts begin again, and so does the age of one for which the retention there is over. A
+/// unique key goes along, but for its window; where another message has it, the message stays, and the status is 75. On a
+/// terminal it asks first. Interrupted, it has moved some of them, and can be done again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

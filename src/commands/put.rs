@@ -89,7 +89,7 @@ pub(crate) struct PutArgs {
     group: Option<Group>,
 
     /// Put the message only if no other of this KEY is in the queue, waiting or claimed; else print the id of that one,
-    /// and say so on stderr. For one message only. A message that was moved, or redriven, has its key no more
+    /// and say so on stderr. For one message only. A dead letter has its key no more until it is redriven
     #[arg(long, value_name = "KEY", conflicts_with_all = ["lines", "null", "length_prefixed", "jsonl"])]
     unique: Option<UniqueKey>,
 

@@ -19,8 +19,9 @@ use crate::store::{self, Filter, Store};
 ///
 /// Takes the messages of QUEUE, a queue of dead letters, all of them or those that the options mean, and moves each to the
 /// end of the queue that it was put to first, or with --to all to one. They keep their ids and the log of their failures;
-/// their delivery counts begin again. What is claimed, or was put to QUEUE itself, stays. On a terminal it asks first.
-/// Interrupted, it has sent some of them back, and can be done again.
+/// their delivery counts begin again, and so does the age of one for which the retention there is over. A unique key is in
+/// force again; where another message has it by now, the dead letter stays, and the status is 75. What is claimed, or was put
+/// to QUEUE itself, stays. On a terminal it asks first. Interrupted, it has sent some of them back, and can be done again.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -111,17 +112,25 @@ impl VerbArgs for RedriveArgs {
                 creating(&store, to, true, || store.policy(to))?;
             }
             let mut pace = Pace::new(rate, origins.counts.values().sum());
-            let mut redriven = 0;
+            let (mut redriven, mut taken) = (0, None);
             for origin in origins.counts.keys() {
                 let of_origin = Filter { put_to: Some(origin.clone()), ..which.clone() };
-                redriven += store.move_some(queue, to.as_ref().unwrap_or(origin), &of_origin, &mut || {
+                let moved = store.move_some(queue, to.as_ref().unwrap_or(origin), &of_origin, &mut || {
                     pace.wait();
                     progress.step()
-                })?;
+                });
+                match moved {
+                    // It is that message's matter alone.
+                    Err(error @ store::Error::KeyTaken { .. }) => {
+                        taken.get_or_insert(error);
+                    }
+                    other => redriven += other?,
+                }
             }
-            match origins.unread {
-                None => Ok(redriven),
-                Some((id, why)) => {
+            match (origins.unread, taken) {
+                (None, None) => Ok(redriven),
+                (None, Some(error)) => Err(error.into()),
+                (Some((id, why)), _) => {
                     let (path, source) = (id.to_string().into(), std::io::Error::other(why));
                     Err(store::Error::Io { action: "read message", path, source }.into())
                 }

@@ -155,8 +155,12 @@ pub fn state_until(due: Option<UnixSeconds>, now: UnixMillis) -> State {
 
 /// Whether a message may not be handed out any more.
 pub fn is_expired(facts: Facts, policy: &Policy, now: UnixMillis) -> bool {
-    facts.expires_at.is_some_and(|at| at <= now)
-        || policy.retention.is_some_and(|retention| facts.put_at.plus(retention) <= now)
+    facts.expires_at.is_some_and(|at| at <= now) || is_too_old_for(facts, policy, now)
+}
+
+/// Whether a queue's retention is over for a message.
+pub fn is_too_old_for(facts: Facts, policy: &Policy, now: UnixMillis) -> bool {
+    policy.retention.is_some_and(|retention| facts.put_at.plus(retention) <= now)
 }
 
 /// Whether a message has been claimed as often as `policy` allows.

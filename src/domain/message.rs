@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::lifecycle::Facts;
 use super::{Durability, Group, Invalid, QueueName, UnixMillis, UnixSeconds};
 
 /// A message's identity for good: a UUID of version 7, so ids sort by the time of their put.
@@ -288,8 +289,29 @@ impl Failure {
     }
 
     /// Whether it says that.
-    pub fn is_of_age(&self) -> bool {
+    fn is_of_age(&self) -> bool {
         self.reason == Self::OF_AGE
+    }
+
+    /// What the delivery log says of a message that was moved to a queue whose retention was over for it.
+    const AGE_ANEW: &str = "it was moved, and its age counts from then on";
+
+    /// That a message was moved to a queue for which it was too old, when it had been claimed so often.
+    pub fn age_anew(at: UnixMillis, deliveries: u32) -> Self {
+        Self { at, delivery: deliveries, reason: Self::AGE_ANEW.to_owned() }
+    }
+
+    /// The facts of a message as its delivery log makes them: what has gone to the dead letters because it was too old, or
+    /// was moved to where it would be, is as young as that line; and of the first, the time that its sender gave it is over.
+    pub fn age_of(log: &[Self], mut facts: Facts) -> Facts {
+        for line in log {
+            if line.is_of_age() {
+                (facts.put_at, facts.expires_at) = (line.at, None);
+            } else if line.reason == Self::AGE_ANEW {
+                facts.put_at = line.at;
+            }
+        }
+        facts
     }
 }
 

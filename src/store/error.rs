@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Uneditable;
 use crate::domain::lifecycle::Refusal;
 use crate::domain::queue::PolicyError;
-use crate::domain::{MessageId, QueueName};
+use crate::domain::{MessageId, QueueName, UniqueKey};
 
 /// What went wrong, with the queue or path and what was tried.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,18 @@ pub enum Error {
         window: Duration,
         /// The queue's retention.
         retention: Duration,
+    },
+    /// A message cannot come to a queue where another one has its unique key.
+    #[error("message {id} stays: its unique key '{key}' is that of message {holder} in the queue '{queue}'")]
+    KeyTaken {
+        /// The queue that it cannot come to.
+        queue: QueueName,
+        /// The message.
+        id: MessageId,
+        /// Its key.
+        key: UniqueKey,
+        /// The message that has it there.
+        holder: MessageId,
     },
     /// The queue holds as much as its policy allows.
     #[error("the queue '{queue}' is full: it holds {held}, and its {cap} is {limit}")]

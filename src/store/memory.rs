@@ -451,15 +451,20 @@ impl<C: Clock> Store for MemoryStore<C> {
         let mut contents = self.contents();
         contents.queue(to)?;
         let order = if from == to { Vec::new() } else { contents.sweep(from, now)?.in_order() };
-        let (mut moved, mut full) = (0, None);
+        let (mut moved, mut taken, mut full) = (0, None, None);
         // A queue moved to itself stays as it is.
         for seq in order {
             let here = contents.queue(from)?;
             let entry = &here.entries[&seq];
             if matches!(entry.state, State::Ready | State::Delayed { .. } | State::Waiting { .. })
                 && which.matches(&entry.listed(), now)
-                && let Some(entry) = here.entries.remove(&seq)
+                && let Some(mut entry) = here.entries.remove(&seq)
             {
+                if let Err(error) = contents.queue(to)?.admit_key(to, &entry.message, now) {
+                    contents.queue(from)?.entries.insert(seq, entry);
+                    taken.get_or_insert(error);
+                    continue;
+                }
                 let room = contents.queue(to)?.admit(to, 1, entry.body.len());
                 let room = room.or_else(|_| contents.sweep(to, now)?.admit(to, 1, entry.body.len()));
                 if let Err(error) = room {
@@ -471,7 +476,12 @@ impl<C: Clock> Store for MemoryStore<C> {
                 here.leave_key(entry.message.id);
                 let group = entry.message.group.as_ref().map(Group::hash);
                 let state = group.map_or(entry.state, |group| State::Waiting { group });
-                contents.queue(to)?.append(Entry { deliveries: 0, state, group, is_keyed: false, ..entry });
+                let there = contents.queue(to)?;
+                there.bring_key(&mut entry);
+                if lifecycle::is_too_old_for(entry.facts(), &there.policy, now) {
+                    entry.failures.push(Failure::age_anew(now, entry.deliveries));
+                }
+                there.append(Entry { deliveries: 0, state, group, ..entry });
                 contents.give_turns(to, now)?;
                 moved += 1;
                 if after_each().is_break() {
@@ -481,7 +491,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         }
         contents.give_turns(from, now)?;
         self.ring(contents);
-        full.map_or(Ok(moved), Err)
+        full.or(taken).map_or(Ok(moved), Err)
     }
 
     fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool> {

@@ -98,9 +98,9 @@ impl Message {
         (message, state)
     }
 
-    /// What the life cycle needs to know.
-    pub(crate) fn facts(&self, deliveries: u32) -> Facts {
-        Facts { deliveries, put_at: self.put_at, expires_at: self.expires_at }
+    /// What the life cycle needs to know of a message whose delivery log says this: with its log its age can begin anew.
+    pub(crate) fn facts(&self, deliveries: u32, log: &[Failure]) -> Facts {
+        Failure::age_of(log, Facts { deliveries, put_at: self.put_at, expires_at: self.expires_at })
     }
 }
 

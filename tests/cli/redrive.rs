@@ -46,6 +46,31 @@ fn only_what_is_meant_goes_back() {
 }
 
 #[test]
+fn one_whose_key_is_taken_stays_and_the_others_go_back() {
+    let spool = Spool::new();
+    spool.mq(&["create", "jobs", "max-deliveries=1"]).ok();
+    let first = spool.mq(&["put", "jobs", "--unique", "nightly", "-m", "first"]).ok().text().trim().to_owned();
+    spool.put("jobs", "with no key");
+    for _ in 0..2 {
+        spool.mq(&["get", "jobs", "--", "false"]).status(1);
+    }
+    spool.mq(&["get", "jobs"]).nothing();
+    let second = spool.mq(&["put", "jobs", "--unique", "nightly", "-m", "second"]).ok().text().trim().to_owned();
+    spool
+        .mq(&["redrive", "jobs.dead"])
+        .fails(75)
+        .says(&format!(
+            "message {first} stays: its unique key 'nightly' is that of message {second} in the queue 'jobs'"
+        ))
+        .says("redriven 1 message ");
+    assert_eq!(spool.bodies("jobs.dead"), ["first"]);
+    spool.mq(&["get", "jobs", "--delete"]).ok();
+    spool.mq(&["redrive", "jobs.dead"]).ok().says("redriven 1 message ");
+    let again = spool.mq(&["put", "jobs", "--unique", "nightly", "-m", "in vain"]).ok();
+    again.says(&format!("message {first} has the key"));
+}
+
+#[test]
 fn what_has_nowhere_to_go_stays() {
     let spool = graveyard();
     spool.mq(&["drop", "b", "--force"]).ok();

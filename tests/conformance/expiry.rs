@@ -1,9 +1,11 @@
 //! Messages that become too old: never delivered, taken out by whoever sweeps, deleted or parked.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use mq::domain::lifecycle::State;
-use mq::domain::{NewMessage, UnixMillis};
+use mq::domain::{NewMessage, Policy, UnixMillis};
+use mq::store::Which;
 
 use super::bench::{Bench, START, is_done, name, over_every_engine, q, secs, with_delay, with_priority, with_ttl};
 
@@ -17,6 +19,9 @@ over_every_engine! {
     what_is_too_old_goes_to_the_dead_letters_if_the_policy_says_so
     a_dead_letter_is_too_old_no_second_time
     a_claim_that_meets_it_first_sends_it_there_too
+    a_dead_letter_is_as_young_as_it_is_there
+    what_was_parked_for_its_age_can_be_sent_back
+    what_is_moved_to_a_shorter_retention_begins_its_age_anew
     one_of_a_group_goes_there_and_the_next_has_its_turn
     a_moved_message_keeps_its_time
     a_clock_that_jumps_forward_ends_it_early_and_one_that_jumps_back_late
@@ -44,6 +49,60 @@ fn a_message_in_time_stays(b: &Bench) {
     b.advance(599);
     assert_eq!(b.stat().messages(), 1);
     assert_eq!(b.drain("q"), ["in time"]);
+}
+
+/// With a retention of their own, dead letters would go at once that became too old in their queue.
+fn a_dead_letter_is_as_young_as_it_is_there(b: &Bench) {
+    b.create("q.dead");
+    let mut set = |policy: &mut Policy| policy.apply("retention=1h");
+    b.store.change_policy(&name("q.dead"), &mut set).unwrap();
+    b.set(&["expired=dead-letter", "retention=1h"]);
+    b.put("old");
+    b.advance(3601);
+    assert_eq!(b.stat().messages(), 0);
+    b.advance(3599);
+    assert_eq!(b.states("q.dead"), [(State::Ready, 0)]);
+    let mut shown = 0;
+    let count = &mut |_| {
+        shown += 1;
+        ControlFlow::Continue(())
+    };
+    b.store.peek(&name("q.dead"), Which::Next(2), count).unwrap();
+    assert_eq!(shown, 1);
+    b.advance(2);
+    assert_eq!(b.states("q.dead"), []);
+}
+
+fn what_was_parked_for_its_age_can_be_sent_back(b: &Bench) {
+    b.set(&["expired=dead-letter", "retention=10s"]);
+    b.put("old");
+    b.advance(11);
+    assert_eq!(b.stat().messages(), 0);
+    b.advance(86400);
+    for _ in 0..2 {
+        assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 1);
+        assert_eq!(b.states("q"), [(State::Ready, 0)]);
+        b.advance(9);
+        assert_eq!(b.states("q"), [(State::Ready, 0)]);
+        b.advance(2);
+        assert_eq!(b.states("q"), []);
+    }
+    assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 1);
+    assert_eq!(b.drain("q"), ["old"]);
+}
+
+fn what_is_moved_to_a_shorter_retention_begins_its_age_anew(b: &Bench) {
+    b.create("other");
+    b.set(&["retention=10s"]);
+    b.store.put(&name("other"), &NewMessage::default(), &mut "old".as_bytes()).unwrap();
+    b.advance(100);
+    assert_eq!(b.store.move_all(&name("other"), &q()).unwrap(), 1);
+    b.advance(9);
+    assert_eq!(b.states("q"), [(State::Ready, 0)]);
+    b.put("behind it");
+    assert!(is_done(&b.store.release(&[b.claim().unwrap().receipt], Some(secs(0)))));
+    b.advance(2);
+    assert_eq!(b.drain("q"), ["behind it"]);
 }
 
 fn what_the_queue_keeps_no_longer_is_swept_from_the_low_end(b: &Bench) {

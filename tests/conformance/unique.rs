@@ -1,7 +1,7 @@
 //! Unique keys: one message of a key at a time, for as long as the key is in force, and none in its way after that.
 
 use mq::domain::lifecycle::State;
-use mq::domain::{MessageId, NewMessage, Unique, UnixSeconds};
+use mq::domain::{MessageId, NewMessage, Unique, UnixSeconds, Visibility};
 use mq::store::spool::Order;
 use mq::store::{ClaimRequest, Error, Store, UniquePut};
 
@@ -11,6 +11,11 @@ over_every_engine! {
     a_key_is_in_force_while_its_message_is_queued_or_claimed
     a_key_is_in_force_in_every_state
     a_key_is_free_when_its_message_is_gone_in_whatever_way
+    a_key_goes_along_with_its_message
+    a_dead_letter_that_is_sent_back_has_its_key_again
+    a_message_whose_key_is_taken_stays_and_the_others_move
+    a_window_stays_where_it_was_opened
+    one_of_a_group_takes_its_key_along
     a_message_that_is_too_old_holds_no_key
     a_claimed_message_that_gets_too_old_holds_its_key
     a_window_has_nothing_to_do_with_the_fate_of_its_message
@@ -99,11 +104,94 @@ fn a_key_is_free_when_its_message_is_gone_in_whatever_way(b: &Bench) {
     assert_eq!(b.states("q"), []);
     put(b, &key, "there");
     assert_eq!(b.drain("q.dead"), ["released too often", "claimed too often"]);
-    // What comes back has no key any more.
-    assert_eq!(b.store.purge(&q()).unwrap(), 1);
+}
+
+/// Claims and deletes all that there is, and says what it was.
+fn finish(b: &Bench, queue: &str) -> Vec<String> {
+    let mut deliveries = b.claim_from(queue, Visibility::Timed(None), usize::MAX);
+    let texts = deliveries.iter_mut().map(text).collect();
+    let receipts: Vec<_> = deliveries.into_iter().map(|delivery| delivery.receipt).collect();
+    assert!(is_done(&b.store.delete(&receipts)));
+    texts
+}
+
+/// Puts a message of the key to another queue, or finds which one has it there.
+fn put_to(b: &Bench, queue: &str, unique: &Unique, body: &str) -> UniquePut {
+    b.store.put_unique(&name(queue), &NewMessage::default(), unique, &mut body.as_bytes()).unwrap()
+}
+
+fn a_key_goes_along_with_its_message(b: &Bench) {
+    let key = unique("k");
+    b.create("other");
+    let first = put(b, &key, "first");
+    assert_eq!(b.store.move_all(&q(), &name("other")).unwrap(), 1);
+    assert_eq!(put_to(b, "other", &key, "in vain"), UniquePut::Present(first));
     assert_eq!(b.store.move_all(&name("other"), &q()).unwrap(), 1);
-    put(b, &key, "beside it");
-    assert_eq!(b.drain("q"), ["moved", "beside it"]);
+    put_in_vain(b, &key, first);
+    assert!(matches!(put_to(b, "other", &key, "new there"), UniquePut::New(_)));
+    assert_eq!(finish(b, "q"), ["first"]);
+    put(b, &key, "second");
+    assert_eq!(finish(b, "q"), ["second"]);
+}
+
+fn a_dead_letter_that_is_sent_back_has_its_key_again(b: &Bench) {
+    let key = unique("k");
+    b.set(&["max-deliveries=1"]);
+    let first = put(b, &key, "first");
+    assert!(is_done(&b.store.release(&[b.claim().unwrap().receipt], Some(secs(0)))));
+    assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 1);
+    put_in_vain(b, &key, first);
+    assert!(is_done(&b.store.delete(&[b.claim().unwrap().receipt])));
+    put(b, &key, "second");
+    assert_eq!(finish(b, "q"), ["second"]);
+}
+
+fn a_message_whose_key_is_taken_stays_and_the_others_move(b: &Bench) {
+    let key = unique("k");
+    b.create("other");
+    let first = put(b, &key, "first");
+    b.put("with no key");
+    assert_eq!(b.store.move_all(&q(), &name("other")).unwrap(), 2);
+    let second = put(b, &key, "second");
+    let stays = |moved: mq::store::Result<u64>| match moved {
+        Err(Error::KeyTaken { queue, id, holder, .. }) => assert_eq!((queue, id, holder), (q(), first, second)),
+        other => panic!("{other:?}"),
+    };
+    stays(b.store.move_all(&name("other"), &q()));
+    assert_eq!(b.states("other").len(), 1);
+    stays(b.store.move_all(&name("other"), &q()));
+    assert_eq!(finish(b, "q"), ["second", "with no key"]);
+    assert_eq!(b.store.move_all(&name("other"), &q()).unwrap(), 1);
+    put_in_vain(b, &key, first);
+    assert_eq!(finish(b, "q"), ["first"]);
+}
+
+/// It says of the queue that the message was put to what was put there.
+fn a_window_stays_where_it_was_opened(b: &Bench) {
+    let key = windowed("k", 10);
+    b.create("other");
+    let first = put(b, &key, "first");
+    assert_eq!(b.store.move_all(&q(), &name("other")).unwrap(), 1);
+    put_in_vain(b, &key, first);
+    assert!(matches!(put_to(b, "other", &unique("k"), "there"), UniquePut::New(_)));
+    assert_eq!(finish(b, "other"), ["first", "there"]);
+    b.advance(11);
+    put(b, &key, "second");
+    assert_eq!(finish(b, "q"), ["second"]);
+}
+
+fn one_of_a_group_takes_its_key_along(b: &Bench) {
+    let key = unique("k");
+    b.create("other");
+    let of_group = NewMessage { group: Some("g".parse().unwrap()), ..NewMessage::default() };
+    let first = try_put(&*b.store, &of_group, &key, "first").id();
+    b.store.put(&q(), &of_group, &mut "behind it".as_bytes()).unwrap();
+    assert_eq!(b.store.move_all(&q(), &name("other")).unwrap(), 2);
+    assert_eq!(put_to(b, "other", &key, "in vain"), UniquePut::Present(first));
+    assert_eq!((finish(b, "other"), finish(b, "other")), (vec!["first".to_owned()], vec!["behind it".to_owned()]));
+    put(b, &key, "new");
+    assert!(matches!(put_to(b, "other", &key, "new"), UniquePut::New(_)));
+    assert_eq!((finish(b, "q"), finish(b, "other")), (vec!["new".to_owned()], vec!["new".to_owned()]));
 }
 
 fn a_message_that_is_too_old_holds_no_key(b: &Bench) {

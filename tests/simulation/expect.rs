@@ -33,6 +33,7 @@ impl World {
             | Error::StaleReceipt { .. }
             | Error::NoSuchMessage { .. }
             | Error::Refused { .. }
+            | Error::KeyTaken { .. }
             | Error::NotEdited { .. } => true,
             _ => false,
         }

@@ -61,6 +61,8 @@ pub struct Entry {
     pub old_receipt_is_used: bool,
     pub drained: Option<Moment>,
     pub drained_from_other: bool,
+    /// It was taken out of the queue that it was put to.
+    pub drained_at_home: bool,
     /// It left its place in the order: it was moved, or a power cut took it back.
     pub was_moved: bool,
     /// The unique key, and when its window ends at the earliest and, once the put has ended, at the latest, if it has one.
@@ -329,6 +331,7 @@ impl Ledger {
             return Err(format!("message {number} was moved, and another was meant"));
         }
         entry.drained_from_other = queue == "r";
+        entry.drained_at_home = queue == entry.queue;
         entry.was_moved |= queue != entry.queue;
         Ok(number)
     }

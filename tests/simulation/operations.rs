@@ -232,6 +232,7 @@ impl Actor {
                     | Error::NoSuchMessage { .. }
                     | Error::Refused { .. }
                     | Error::Full { .. }
+                    | Error::KeyTaken { .. }
                     | Error::NotInABatch { .. }
                     | Error::NotEdited { .. }
             );
@@ -276,6 +277,7 @@ impl Actor {
                 old_receipt_is_used: false,
                 drained: None,
                 drained_from_other: false,
+                drained_at_home: false,
                 was_moved: false,
                 key: None,
                 group: None,

@@ -227,7 +227,7 @@ fn recover(world: &Shared) {
 fn sweep_keys(actor: &Actor) {
     let shards = actor.with(|world| {
         let mut shards = std::collections::BTreeSet::new();
-        for part in ["/spool/q/unique", "/spool/q/groups"] {
+        for part in ["/spool/q/unique", "/spool/q/groups", "/spool/r/unique", "/spool/r/groups"] {
             if let Ok(names) = world.disk.find(Path::new(part)).and_then(|dir| world.disk.dir(dir)) {
                 shards.extend(names.keys().map(ToString::to_string));
             }
@@ -245,6 +245,7 @@ fn sweep_keys(actor: &Actor) {
             world.disk.now_ms = second * 1000;
         });
         actor.drain(QUEUE);
+        actor.drain(OTHER);
     }
 }
 

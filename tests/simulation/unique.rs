@@ -2,17 +2,19 @@
 //!
 //! Of two messages of one key, the second of which was begun when the put of the first had ended, in whatever way, and
 //! which was put and not found to be there, the first was gone for good: it may not come out of the queue any more. And
-//! whoever was first: there are never two of one key. What was said to be there is as good as acknowledged.
+//! whoever was first: there are never two of one key in a queue, whichever way they came there. What was said to be there is
+//! as good as acknowledged, and is in that queue.
 
+use std::path::Path;
 use std::time::Duration;
 
-use mq::domain::{NewMessage, Priority, Unique};
+use mq::domain::{MessageId, MessageName, NewMessage, Priority, Unique};
 use mq::store::{Store as _, UniquePut};
 
 use super::groups::group_of;
 use super::ledger::{Entry, Fate, Ledger, Moment, Verdict};
-use super::operations::{Actor, OTHER, QUEUE, number_of, queue};
-use super::world::World;
+use super::operations::{Actor, OTHER, QUEUE, ROOT, number_of, queue};
+use super::world::{Pid, World};
 
 impl Actor {
     pub fn put_unique(&self, key: u8, window_s: u64, delay_s: u64, group: Option<u8>) {
@@ -52,7 +54,7 @@ impl Actor {
                         }
                         UniquePut::Present(id) => {
                             world.ledger.said_to_be_there.push(id);
-                            world.check_present(number, id, began_ms)
+                            world.check_present(self.pid, number, id, began_ms)
                         }
                     }
                 });
@@ -91,7 +93,7 @@ impl World {
     }
 
     /// Nothing was put, for there is another: that was not gone before.
-    fn check_present(&self, number: usize, id: mq::domain::MessageId, began_ms: u64) -> Verdict {
+    fn check_present(&self, pid: Pid, number: usize, id: MessageId, began_ms: u64) -> Verdict {
         if !self.promises_keys() {
             return Ok(());
         }
@@ -108,7 +110,31 @@ impl World {
             (_, Fate::Deleted(moment, count)) => moment < began && count != u32::MAX,
             _ => false,
         };
-        if is_over { Err(format!("unique: message {first} is said to be there, and was gone")) } else { Ok(()) }
+        if is_over {
+            return Err(format!("unique: message {first} is said to be there, and was gone"));
+        }
+        // A window says nothing of where its message is.
+        let is_plain = matches!(entry.key, Some((_, None)));
+        if is_plain && self.was_alone_alive(pid) && !self.has_name_in(QUEUE, id) {
+            return Err(format!("unique: message {first} is said to be there, and is in another queue"));
+        }
+        Ok(())
+    }
+
+    /// Whether a message has a name in a queue, where messages live.
+    fn has_name_in(&self, queue: &str, id: MessageId) -> bool {
+        let mut todo =
+            ["ready", "delayed", "claimed", "groups"].map(|part| Path::new(ROOT).join(queue).join(part)).to_vec();
+        while let Some(path) = todo.pop() {
+            let Some(names) = self.disk.find(&path).ok().and_then(|ino| self.disk.dir(ino).ok()) else { continue };
+            for name in names.keys() {
+                if name.parse::<MessageName>().is_ok_and(|name| name.id == id) {
+                    return true;
+                }
+                todo.push(path.join(&**name));
+            }
+        }
+        false
     }
 }
 
@@ -133,8 +159,8 @@ impl Ledger {
             self.entries.iter().enumerate().filter_map(move |(number, entry)| Some((number, entry, plain(entry)?)))
         };
         for (first, one, key) in keyed().filter(|(_, one, _)| one.drained.is_some()) {
-            // What is to be taken away has lost its key already, and so has what was moved.
-            let has_its_key = |entry: &Entry| entry.fate == Fate::Kept && !entry.was_moved;
+            // What is to be taken away has lost its key already, and what has left the queue has none there.
+            let has_its_key = |entry: &Entry| entry.fate == Fate::Kept && entry.drained_at_home;
             if !has_its_key(one) {
                 continue;
             }
@@ -145,7 +171,8 @@ impl Ledger {
             }
             let is_second = |other: &Entry| {
                 let is_of_the_key = other.key.is_some_and(|(its, _)| its == key);
-                is_of_the_key && other.acknowledged.is_some() && one.put_ended.is_some_and(|ended| ended < other.began)
+                let was_there = !one.was_moved && one.put_ended.is_some_and(|ended| ended < other.began);
+                is_of_the_key && other.acknowledged.is_some() && was_there
             };
             if let Some(second) = self.entries.iter().position(is_second) {
                 return Err(format!("unique: message {second} was put while message {first} was there"));

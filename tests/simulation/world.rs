@@ -84,6 +84,8 @@ struct Process {
     is_busy: bool,
     /// Somebody else was, too, at some time since it began.
     had_company: bool,
+    /// One of them was alive.
+    had_living_company: bool,
     /// A call of this operation was made to fail.
     was_disturbed: bool,
     /// This operation was answered with an error.
@@ -227,11 +229,13 @@ impl World {
 
     pub fn begin(&mut self, pid: Pid, what: impl FnOnce() -> String) {
         self.counts.operations += 1;
-        let company = self.processes.iter().enumerate().any(|(other, p)| other != pid && p.is_busy);
+        let others = || self.processes.iter().enumerate().filter(|(other, p)| *other != pid && p.is_busy);
+        let (company, living) = (others().next().is_some(), others().any(|(_, p)| p.is_alive));
         for process in self.processes.iter_mut().filter(|process| process.is_busy) {
-            process.had_company = true;
+            (process.had_company, process.had_living_company) = (true, true);
         }
         let process = &mut self.processes[pid];
+        process.had_living_company = living;
         (process.is_busy, process.had_company, process.was_disturbed) = (true, company, false);
         process.has_failed = false;
         self.tell(Some(pid), what);
@@ -251,6 +255,11 @@ impl World {
     /// Nobody else did anything while this process was at it, and nothing failed.
     pub fn was_alone(&self, pid: Pid) -> bool {
         !self.processes[pid].had_company && !self.processes[pid].was_disturbed
+    }
+
+    /// As [`Self::was_alone`], but for those who died half way.
+    pub fn was_alone_alive(&self, pid: Pid) -> bool {
+        !self.processes[pid].had_living_company && !self.processes[pid].was_disturbed
     }
 
     pub fn was_disturbed(&self, pid: Pid) -> bool {

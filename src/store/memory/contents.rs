@@ -60,9 +60,7 @@ impl Entry {
 
     /// What the life cycle needs to know of it.
     pub(super) fn facts(&self) -> Facts {
-        let facts = self.message.facts(self.deliveries);
-        let is_over = self.failures.iter().any(Failure::is_of_age);
-        Facts { expires_at: facts.expires_at.filter(|_| !is_over), ..facts }
+        self.message.facts(self.deliveries, &self.failures)
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -186,6 +184,28 @@ impl Queue {
             None => self.entries.values().any(|entry| entry.message.id == *id && !is_expired(entry)),
         };
         is_in_force.then_some(*id)
+    }
+
+    /// An error if a message on its way to this queue would be a second one of its unique key. (A window is the matter of the
+    /// queue that it was put to.)
+    pub(super) fn admit_key(&self, name: &QueueName, message: &Message, now: UnixMillis) -> Result<()> {
+        let key = message.unique.as_ref().filter(|_| message.unique_until.is_none());
+        match key.and_then(|key| Some((key, self.in_force(key, now).filter(|holder| *holder != message.id)?))) {
+            Some((key, holder)) => {
+                Err(Error::KeyTaken { queue: name.clone(), id: message.id, key: key.clone(), holder })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A message has come: its key is in force here.
+    pub(super) fn bring_key(&mut self, entry: &mut Entry) {
+        let message = &entry.message;
+        let key = message.unique.as_ref().filter(|_| message.unique_until.is_none());
+        entry.is_keyed = key.is_some();
+        if let Some(key) = key {
+            self.keys.insert(key.clone(), (message.id, None));
+        }
     }
 
     /// A message has left: its key does not wait for it to come back.

@@ -6,23 +6,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::Queue;
-use super::fs::{Access, Fs};
+use super::fs::{Access, Fault, Fs};
 use super::layout::{EntryOf, LEAF_LEN, parse_name};
 use super::moves::Moved;
 use super::put::Temporary;
-use super::record::Opened;
+use super::record::{Opened, ReadError};
 use super::sequence::Block;
-use crate::domain::lifecycle::State;
-use crate::domain::{Clock, Durability, Group, KeyHash, MessageName, Policy, Seq, UnixMillis};
+use crate::domain::lifecycle::{self, State};
+use crate::domain::{Clock, Durability, Group, KeyHash, MessageName, Policy, Seq, UniqueKey, UnixMillis};
 use crate::store::{AfterEach, At, Error, Filter, Result};
 
-/// The first message of which it could not be told whether it is meant: it stays, and keeps none of the others.
+/// The first message of which it could not be told whether it is meant, or that cannot be moved: it stays, and keeps none of
+/// the others.
 #[derive(Default)]
 struct Unknown(Option<Error>);
 
 impl Unknown {
-    fn of(&mut self, is_meant: Result<bool>) -> bool {
-        is_meant.unwrap_or_else(|error| {
+    fn of(&mut self, answer: Result<bool>) -> bool {
+        answer.unwrap_or_else(|error| {
             self.0.get_or_insert(error);
             false
         })
@@ -37,6 +38,16 @@ const AT_ONCE: usize = 1024;
 
 /// The same where they are wanted in order: each time costs a listing of the whole directory.
 const IN_ORDER_AT_ONCE: usize = 16 * 1024;
+
+/// What has to be known of a message that is to be moved.
+#[derive(Default)]
+struct About {
+    group: Option<KeyHash>,
+    key: Option<UniqueKey>,
+    expires_at: Option<UnixMillis>,
+    /// The retention of the other queue is over for it.
+    is_too_old: bool,
+}
 
 /// Who moves messages from one queue to the end of another.
 struct Mover<'a, 'q, F: Fs, C: Clock> {
@@ -53,11 +64,51 @@ struct Mover<'a, 'q, F: Fs, C: Clock> {
 }
 
 impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
-    /// Whether the message was there to be moved.
-    fn move_one(&mut self, state: State, name: &MessageName, path: &Path) -> Result<bool> {
-        let name = &MessageName { deliveries: 0, ..*name };
-        let (group, expires_at) = self.from.facts_for_move(path);
-        if let Some(group) = group {
+    /// What is to be known of the message at `path`; nothing if it is gone. One that is damaged is moved as one of no group
+    /// and key.
+    fn about(&self, path: &Path) -> Result<Option<About>> {
+        let opened = match self.from.fs().open(path, Access::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(ReadError::Io).and_then(Opened::<F::File>::new),
+        };
+        let (message, _, file, place) = match opened {
+            Ok(opened) => opened.unchecked(),
+            Err(ReadError::Damaged(_)) => return Ok(Some(About::default())),
+            Err(ReadError::Io(error)) => return Err(error).at("read", path),
+        };
+        let facts = self.to.facts_of(&message, &file, place, 0, &self.policy_there);
+        Ok(Some(About {
+            group: message.group.as_ref().map(Group::hash),
+            // A window is the matter of the queue that it was put to.
+            key: message.unique.filter(|_| message.unique_until.is_none() && !self.to.commits(Fault::KeyLeftBehind)),
+            expires_at: message.expires_at,
+            is_too_old: lifecycle::is_too_old_for(facts, &self.policy_there, self.to.now()),
+        }))
+    }
+
+    /// Moves a message. Returns whether it was there to be moved.
+    fn move_one(&mut self, state: State, name: &MessageName, path: &Path, about: &About) -> Result<bool> {
+        let (deliveries, name) = (name.deliveries, &MessageName { deliveries: 0, ..*name });
+        let key = match about.key {
+            Some(ref key) => match self.to.take_key(key, name.id, path, self.durability, &self.policy_there)? {
+                Some(key) => Some(key),
+                None => return Ok(false),
+            },
+            None => None,
+        };
+        if about.is_too_old {
+            self.from.begin_age(path, deliveries, self.durability)?;
+        }
+        let moved = self.move_with_key(state, name, path, about);
+        if let Some(key) = key {
+            self.to.settle_key(key, moved.as_ref().ok().copied(), self.durability);
+        }
+        moved
+    }
+
+    fn move_with_key(&mut self, state: State, name: &MessageName, path: &Path, about: &About) -> Result<bool> {
+        let expires_at = about.expires_at;
+        if let Some(group) = about.group {
             // What comes after it is to have later numbers.
             (self.numbers.len, self.most) = (0, 1);
             return self.move_to_group(group, name, path, expires_at);
@@ -110,7 +161,7 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
             },
             None => None,
         };
-        let moved = self.from.transfer_out(name, path, target, self.durability)?;
+        let moved = self.from.transfer_out(name, path, target, self.durability, Some(&self.to.layout))?;
         if moved == Moved::Gone {
             self.to.give_room_back(room);
         } else if let (Some(name), Some(expires_at)) = (target.file_name().and_then(parse_name), expires_at) {
@@ -121,13 +172,6 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
-    /// The group of the message at `path`, and when it is too old. One that cannot be read is moved as one of none.
-    fn facts_for_move(&self, path: &Path) -> (Option<KeyHash>, Option<UnixMillis>) {
-        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok());
-        let Some(Opened { message, .. }) = opened else { return (None, None) };
-        (message.group.as_ref().map(Group::hash), message.expires_at)
-    }
-
     pub(super) fn purge(&self, which: &Filter, after_each: &mut AfterEach<'_>) -> Result<u64> {
         // What came back, or was put back by a power cut, is meant as well.
         let policy = self.sweep_first()?;
@@ -204,7 +248,20 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         let (mut moved, mut unknown) = (0, Unknown::default());
         let mut move_one = |state: State, name: &MessageName, path: &Path| -> Result<ControlFlow<(), bool>> {
-            if !unknown.of(self.is_meant(which, state, name, path)) || !way.move_one(state, name, path)? {
+            if !unknown.of(self.is_meant(which, state, name, path)) {
+                return Ok(ControlFlow::Continue(false));
+            }
+            let about = match way.about(path) {
+                Ok(Some(about)) => about,
+                Ok(None) => return Ok(ControlFlow::Continue(false)),
+                Err(error) => return Ok(ControlFlow::Continue(unknown.of(Err(error)))),
+            };
+            let is_moved = match way.move_one(state, name, path, &about) {
+                // It stays, and the others are not behind it.
+                Err(error @ Error::KeyTaken { .. }) => unknown.of(Err(error)),
+                other => other?,
+            };
+            if !is_moved {
                 return Ok(ControlFlow::Continue(false));
             }
             moved += 1;

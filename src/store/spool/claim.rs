@@ -255,7 +255,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     ) -> Result<Option<Delivery>, Missed> {
         let now = self.now();
         let by_name = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
-        let outcome = lifecycle::next(State::Ready, Event::Claim(visibility), by_name, policy, now);
+        let mut outcome = lifecycle::next(State::Ready, Event::Claim(visibility), by_name, policy, now);
+        if let Ok(Outcome::Expire) = outcome
+            && let Some(facts) = self.facts_at(&name, path, policy)
+        {
+            // Its age may have begun anew since: the log tells.
+            outcome = lifecycle::next(State::Ready, Event::Claim(visibility), facts, policy, now);
+        }
         let (state, deliveries) = match outcome {
             Ok(Outcome::Become(state, deliveries)) => (state, deliveries),
             Ok(Outcome::Expire) => {
@@ -299,7 +305,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             Ok((message, _, file, place))
                 if lifecycle::is_expired(
-                    self.facts_of(&message, &file, place, placed.name.deliveries),
+                    self.facts_of(&message, &file, place, placed.name.deliveries, policy),
                     policy,
                     self.now(),
                 ) =>

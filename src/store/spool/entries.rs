@@ -257,16 +257,17 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     }
 
     /// Moves a message out of the queue, to `to` in another one or among what is set aside, and lets go what it had
-    /// entries for. That is best effort once the message is where it should be: a unique key that is not freed is free when
-    /// the message is deleted there, and who meets a turn that is marked as given up looks whether it is.
+    /// entries for; its key in the queue `keeping` is in force there. That is best effort once the message is where it should
+    /// be: who meets an entry that is marked as given up looks whether it is.
     pub(super) fn transfer_out(
         &self,
         name: &MessageName,
         from: &Path,
         to: &Path,
         durability: Durability,
+        keeping: Option<&Layout>,
     ) -> Result<Moved> {
-        let marked = self.mark_leaving(&[EntryOf::Group], name.id, from, durability)?;
+        let marked = self.mark_leaving(&EntryOf::ALL, name.id, from, durability)?;
         let (room, expiry) = (self.room_at(from), self.marker_of(name, from));
         let moved = self.transfer(name, from, to, durability);
         match moved {
@@ -283,7 +284,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             }
             // It may have got there, or not: that will be looked for.
             Err(_) => {
-                for Marked { hash, .. } in &marked {
+                for Marked { hash, .. } in marked.iter().filter(|marked| marked.of == EntryOf::Group) {
                     self.note_turn(*hash);
                 }
                 return moved;
@@ -292,15 +293,22 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if let Ok(status) = self.fs().status(to)
             && let Ok(entries) = self.entries_at(name.id, to, status)
         {
-            for entry in entries {
-                if entry.of == EntryOf::Group {
-                    // Where the old name is to be removed later, it stays marked until then.
-                    if self.shared.borrow().is_none() {
-                        let _ = self.forget(&entry.path, durability == Durability::None);
+            let is_kept = |entry: &Entry| {
+                entry.of == EntryOf::Unique && keeping.is_some_and(|there| entry.path.starts_with(there.dir()))
+            };
+            for entry in entries.into_iter().filter(|entry| !is_kept(entry)) {
+                if entry.window().is_some() {
+                    if self.keep_window(&entry, durability).is_ok() {
+                        self.free(&entry, durability);
                     }
+                    continue;
+                }
+                // Where the old name is to be removed later, it stays marked until then.
+                if self.shared.borrow().is_none() {
+                    let _ = self.forget(&entry.path, durability == Durability::None);
+                }
+                if entry.of == EntryOf::Group {
                     self.note_turn(entry.name.hash);
-                } else if self.keep_window(&entry, durability).is_ok() {
-                    self.free(&entry, durability);
                 }
             }
         }

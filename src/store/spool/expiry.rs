@@ -8,8 +8,9 @@
 //! without a marker is not delivered either; and a marker without a message is removed when it is due. So none of them is
 //! ever synced, and no put or delete fails because of one.
 //!
-//! A message that has gone to the dead letters because it was too old says so in its delivery log, and what its sender had
-//! said of its time is over with that: who looks at it there, or sends it back, wants it.
+//! A message that has gone to the dead letters because it was too old says so in its delivery log. What its sender had said
+//! of its time is over with that, and its age begins anew: who looks at it there, or sends it back, wants it. It begins anew,
+//! too, when a message is moved to a queue whose retention is over for it.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write as _};
@@ -78,23 +79,54 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    /// What the life cycle needs to know of a message whose file is open.
-    pub(super) fn facts_of(&self, message: &Message, file: &F::File, place: BodyPlace, deliveries: u32) -> Facts {
-        let mut facts = message.facts(deliveries);
-        let has_come = facts.expires_at.is_some_and(|at| at <= self.now());
-        if has_come && place.has_log && read_log(file, place).is_ok_and(|log| log.iter().any(Failure::is_of_age)) {
-            facts.expires_at = None;
+    /// What the life cycle needs to know of a message whose file is open. Its log is read only where that could save it.
+    pub(super) fn facts_of(
+        &self,
+        message: &Message,
+        file: &F::File,
+        place: BodyPlace,
+        deliveries: u32,
+        policy: &Policy,
+    ) -> Facts {
+        let facts = message.facts(deliveries, &[]);
+        if !(place.has_log && lifecycle::is_expired(facts, policy, self.now())) {
+            return facts;
         }
-        facts
+        read_log(file, place).map_or(facts, |log| message.facts(deliveries, &log))
+    }
+
+    /// What the life cycle needs to know of the message at `path`; nothing if that cannot be read.
+    pub(super) fn facts_at(&self, name: &MessageName, path: &Path, policy: &Policy) -> Option<Facts> {
+        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok());
+        opened.map(|opened| {
+            let (message, _, file, place) = opened.unchecked();
+            self.facts_of(&message, &file, place, name.deliveries, policy)
+        })
     }
 
     /// Whether the message at `path` is too old. What cannot be read is not known to be.
     pub(super) fn has_expired(&self, name: &MessageName, path: &Path, policy: &Policy) -> bool {
-        let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok());
-        opened.is_some_and(|opened| {
-            let (message, _, file, place) = opened.unchecked();
-            lifecycle::is_expired(self.facts_of(&message, &file, place, name.deliveries), policy, self.now())
-        })
+        let facts = self.facts_at(name, path, policy);
+        facts.is_some_and(|facts| lifecycle::is_expired(facts, policy, self.now()))
+    }
+
+    /// Lets the age of a message begin anew that is about to be moved to a queue whose retention is over for it, lest it
+    /// goes away, or back, at once.
+    pub(super) fn begin_age(&self, path: &Path, deliveries: u32, durability: Durability) -> Result<()> {
+        self.note(path, &Failure::age_anew(self.now(), deliveries), durability).map(drop)
+    }
+
+    /// Adds a line to the delivery log of a message that nobody has. `false` if it is gone.
+    fn note(&self, path: &Path, line: &Failure, durability: Durability) -> Result<bool> {
+        let mut file = match self.fs().open(path, Access::Append) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.at("open", path)?,
+        };
+        file.write_all(&log_entry(line)).at("write", path)?;
+        if durability == Durability::Full {
+            file.sync().at("sync", path)?;
+        }
+        Ok(true)
     }
 
     /// Takes a message that is too old out of the queue, as the policy says. `false` if it was gone.
@@ -120,14 +152,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if policy.expired == Expired::Delete {
             return self.remove(name, path, policy.durability);
         }
-        let mut file = match self.fs().open(path, Access::Append) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other.at("open", path)?,
-        };
         // Before it is a dead letter: without this it would be too old there as well, and go.
-        file.write_all(&log_entry(&Failure::of_age(self.now(), deliveries))).at("write", path)?;
-        if policy.durability == Durability::Full {
-            file.sync().at("sync", path)?;
+        if !self.note(path, &Failure::of_age(self.now(), deliveries), policy.durability)? {
+            return Ok(false);
         }
         let notice = self.bury_as(name, path, deliveries, policy);
         let is_buried = notice.is_none();
@@ -246,6 +273,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 &mut |name, path| {
                     let by_name = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
                     if swept.left == 0 || !lifecycle::is_expired(by_name, policy, self.now()) {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    // By its name it is; its log may know better.
+                    let facts = self.facts_at(&name, path, policy);
+                    if facts.is_some_and(|facts| !lifecycle::is_expired(facts, policy, self.now())) {
                         return Ok(ControlFlow::Break(()));
                     }
                     swept.left -= 1;

@@ -79,11 +79,15 @@ pub enum Fault {
     ArchiveNotSynced,
     /// The entry of a unique key is not marked when its message is archived.
     ArchiveUnmarked,
+    /// The entry of a unique key is not marked while its message is on its way from another queue.
+    KeyBeforeMessage,
+    /// A message that is moved leaves its unique key behind.
+    KeyLeftBehind,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -120,5 +124,7 @@ impl Fault {
         Self::EditNotNoticed,
         Self::ArchiveNotSynced,
         Self::ArchiveUnmarked,
+        Self::KeyBeforeMessage,
+        Self::KeyLeftBehind,
     ];
 }

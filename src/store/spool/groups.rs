@@ -177,7 +177,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let (message, facts) = match opened {
             Ok(opened) => {
                 let (message, _, file, place) = opened.unchecked();
-                let facts = self.facts_of(&message, &file, place, name.deliveries);
+                let facts = self.facts_of(&message, &file, place, name.deliveries, policy);
                 (message, facts)
             }
             Err(ReadError::Damaged(why)) => {

@@ -14,7 +14,7 @@ use super::layout::{Place, TMP, classify, parse_name};
 use super::record::{Opened, ReadError, read_log};
 use super::sweep::Thoroughness;
 use crate::domain::lifecycle::{self, State};
-use crate::domain::{Attributes, Clock, Failure, MessageName, Policy, archive};
+use crate::domain::{Attributes, Clock, MessageName, Policy, archive};
 use crate::store::{At, Error, Filter, Listed, Message, Numbers, Peeked, Result, Stat, Which};
 
 /// Who is shown a message file.
@@ -49,10 +49,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let Ok(Some(peeked)) = self.peek_one(State::Ready, &name, path) else {
                 return Ok(ControlFlow::Continue(()));
             };
-            let mut facts = peeked.listed.message.facts(name.deliveries);
-            if peeked.listed.failures.iter().any(Failure::is_of_age) {
-                facts.expires_at = None;
-            }
+            let facts = peeked.listed.message.facts(name.deliveries, &peeked.listed.failures);
             if lifecycle::is_expired(facts, &policy, self.now()) {
                 return Ok(ControlFlow::Continue(()));
             }

@@ -303,7 +303,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let mut name_there = *name;
         loop {
             let (path, reason) = self.layout.quarantine(&name_there);
-            match self.transfer_out(name, from, &path, durability) {
+            match self.transfer_out(name, from, &path, durability, None) {
                 Ok(Moved::Yes) => {
                     // The reason is a courtesy: without it the message is set aside all the same.
                     if let Ok(file) = self.create_file(&reason) {

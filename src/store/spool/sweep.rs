@@ -241,7 +241,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let name_there = MessageName { seq: dead.take_seq()?, deliveries, ..*name };
             let target = dead.layout.path(State::Ready, &name_there);
             dead.take_room_anyway_of(path);
-            if self.transfer_out(name, path, &target, policy.durability)? == Moved::Yes {
+            if self.transfer_out(name, path, &target, policy.durability, None)? == Moved::Yes {
                 dead.ring(1);
             }
             Ok(())

@@ -13,25 +13,36 @@
 //!
 //! A message that leaves its queue (deleted, dead, moved, set aside) gives up its key right after; of one who dies in
 //! between, what a delete left is taken by the next put with the key or by the sweep, which looks at one shard a second.
-//! A message that goes to the archive keeps its file, so its entry is marked before (`.leaving`): a marked one is in force
-//! only while its message has a name where messages live.
+//! A message that goes to the archive or to another queue keeps its file, so its entry is marked before (`.leaving`): a
+//! marked one is in force only while its message has a name where messages live in this queue.
+//!
+//! A message that is moved takes its key along (but for a window, which is the matter of the queue that it was put to): under
+//! the lock of the key there, a marked entry is made first, the message moved, and the mark taken away. Where another message
+//! has the key, it stays where it was.
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entries::{Entry, is_same};
-use super::fs::{Access, FileHandle, Fs, Names};
+use super::fs::{Access, Fault, FileHandle, Fs, Names};
 use super::layout::{EntryName, EntryOf};
 use super::record::{Opened, ReadError};
 use super::sweep::Swept;
 use super::{Order, Queue};
-use crate::domain::{Clock, Durability, KeyHash, MessageId, Policy, UnixSeconds, lifecycle};
+use crate::domain::{Clock, Durability, KeyHash, MessageId, Policy, UniqueKey, UnixSeconds, lifecycle};
 use crate::store::{At, Error, Result};
 
 /// How often something may change under who looks.
 const TRIES: usize = 32;
+
+/// A unique key that is taken for a message on its way to the queue.
+pub(super) struct KeyOnTheWay<L> {
+    /// The lock of the key's shard: nobody takes it meanwhile.
+    lock: L,
+    entry: PathBuf,
+}
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// The message of the key that is in force, if there is one. What is in force no more is removed. The caller has the
@@ -77,7 +88,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 Ok(opened) => {
                     let (message, _, file, place) = opened.unchecked();
                     let is_expired =
-                        lifecycle::is_expired(self.facts_of(&message, &file, place, 0), policy, self.now());
+                        lifecycle::is_expired(self.facts_of(&message, &file, place, 0, policy), policy, self.now());
                     if is_expired && !self.is_claimed(entry.id)? {
                         return Ok(false);
                     }
@@ -91,6 +102,53 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             self.make_all_durable(&*file, path)?;
         }
         Ok(true)
+    }
+
+    /// Takes the key for the message at `path`, which is about to be moved to this queue. Its entry is marked: before the
+    /// message is here it is in force for nobody, whoever dies meanwhile. Nothing if the message is gone.
+    ///
+    /// Errors: [`Error::KeyTaken`], by another message.
+    pub(super) fn take_key(
+        &self,
+        key: &UniqueKey,
+        id: MessageId,
+        path: &Path,
+        durability: Durability,
+        policy: &Policy,
+    ) -> Result<Option<KeyOnTheWay<F::File>>> {
+        let lock = self.lock_shard(EntryOf::Unique, key.hash())?;
+        match self.in_force(key.hash(), durability, policy)? {
+            Some(holder) if holder != id => {
+                return Err(Error::KeyTaken { queue: self.name.clone(), id, key: key.clone(), holder });
+            }
+            _ => {}
+        }
+        let is_leaving = !self.commits(Fault::KeyBeforeMessage);
+        let entry = self.layout.entry(EntryOf::Unique, &EntryName { hash: key.hash(), id, until: None, is_leaving });
+        for _ in 0..TRIES {
+            match self.make_entry(EntryOf::Unique, path, &entry, durability) {
+                Ok(()) => return Ok(Some(KeyOnTheWay { lock, entry })),
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+                // Of a mover who died; the message may have got another file since.
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                    self.forget(&entry, true)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(self.vanished(&entry))
+    }
+
+    /// Lets a key be in force whose message is here, or gives it up; where it is not known which, it stays marked.
+    pub(super) fn settle_key(&self, key: KeyOnTheWay<F::File>, is_here: Option<bool>, durability: Durability) {
+        let KeyOnTheWay { lock, entry } = key;
+        // Whoever meets the mark looks whether the message is here: the rest is for speed.
+        let _ = match (is_here, plain_of(&entry)) {
+            (Some(true), Some(plain)) => self.rename_entry(&entry, &plain, durability).map(drop),
+            (Some(false), _) => self.forget(&entry, true),
+            _ => Ok(()),
+        };
+        drop(lock);
     }
 
     fn is_claimed(&self, id: MessageId) -> Result<bool> {
@@ -162,6 +220,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         Ok(())
     }
+}
+
+/// The name of a marked entry without its mark.
+fn plain_of(entry: &Path) -> Option<PathBuf> {
+    let name: EntryName = entry.file_name()?.to_str()?.parse().ok()?;
+    Some(entry.with_file_name(EntryName { is_leaving: false, ..name }.to_string()))
 }
 
 /// Which shard is swept in a second. Multiples of the golden ratio (Knuth, volume 3, section 6.4) come to all shards
