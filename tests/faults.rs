@@ -141,6 +141,9 @@ fn plan<'a>(place: &'a Place, verbs: &'a [Verb], worlds: &'a Worlds) -> Vec<(&'a
     plan
 }
 
+/// A case waits for processes and for the disk much longer than it computes.
+const THREADS_PER_CPU: usize = 4;
+
 #[test]
 fn i1_i3_i4_i7_i9_every_call_of_every_verb_killed_and_failed() {
     if !inject::is_possible() {
@@ -157,7 +160,7 @@ fn i1_i3_i4_i7_i9_every_call_of_every_verb_killed_and_failed() {
         eprintln!("{} cases in the {:?} order", plan.len(), place.order);
         let (next, tally) = (AtomicUsize::new(0), Tally::default());
         std::thread::scope(|threads| {
-            for _ in 0..std::thread::available_parallelism().map_or(2, usize::from).max(2) {
+            for _ in 0..THREADS_PER_CPU * std::thread::available_parallelism().map_or(2, usize::from) {
                 threads.spawn(|| {
                     while let Some((verb, call, harm)) = plan.get(next.fetch_add(1, Ordering::Relaxed)) {
                         tally.take(&Case { place: &place, verb, worlds: &worlds }, call, *harm);
