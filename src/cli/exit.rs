@@ -5,6 +5,7 @@ use std::io;
 use crate::codec::framing::FramingError;
 use crate::codec::{CodecError, DetectError, UnknownFormat};
 use crate::commands::envelope::EnvelopeError;
+use crate::commands::import::elsewhere::Unexpected;
 use crate::commands::streams::{FileError, StdoutError};
 use crate::commands::{NoProgram, NoSpool, Usage};
 use crate::domain::Invalid;
@@ -85,7 +86,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<NoProgram>() {
         return Some(error.status());
     }
-    let is_data = cause.is::<DetectError>() || cause.is::<UnknownFormat>() || cause.is::<EnvelopeError>();
+    let is_data = cause.is::<DetectError>()
+        || cause.is::<UnknownFormat>()
+        || cause.is::<EnvelopeError>()
+        || cause.is::<Unexpected>();
     let is_usage = cause.is::<Usage>() || cause.is::<Invalid>() || cause.is::<PolicyError>();
     let is_config = cause.is::<NoSpool>();
     match (is_data, is_usage, is_config) {

@@ -3,14 +3,14 @@
 //! Each message is a step of its own: interrupted, what is done is done and the rest is as it was, and the same command
 //! goes on with it.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
 
 use super::filter::FilterArgs;
+use super::progress::Progress;
 use super::streams::{Stdout, StdoutError};
 use super::{Outcome, confirmed, is_attended, note};
 use crate::domain::QueueName;
@@ -77,9 +77,9 @@ impl BulkArgs {
             let mut progress = Progress::new(done);
             let acted = act(&filter, &mut progress);
             progress.finish();
-            if acted.is_err() && progress.count > 0 {
-                let plural = if progress.count == 1 { "" } else { "s" };
-                note(format_args!("{done} {} message{plural} {whence} before this:", progress.count));
+            if acted.is_err() && progress.count() > 0 {
+                let plural = if progress.count() == 1 { "" } else { "s" };
+                note(format_args!("{done} {} message{plural} {whence} before this:", progress.count()));
             }
             acted?
         };
@@ -131,42 +131,4 @@ fn count(store: &dyn Store, queue: &QueueName, which: &Filter, counts: impl Fn(&
         ControlFlow::Continue(())
     })?;
     Ok(count)
-}
-
-/// Says on a terminal how far it has come.
-pub(super) struct Progress {
-    done: &'static str,
-    count: u64,
-    /// When to say it next; `None` where nobody reads it.
-    next: Option<Instant>,
-    is_shown: bool,
-}
-
-impl Progress {
-    /// What takes no longer needs no word.
-    const FIRST_AFTER: Duration = Duration::from_millis(500);
-    const EVERY: Duration = Duration::from_millis(100);
-
-    fn new(done: &'static str) -> Self {
-        let next = std::io::stderr().is_terminal().then(|| Instant::now() + Self::FIRST_AFTER);
-        Self { done, count: 0, next, is_shown: false }
-    }
-
-    /// One more is done; the next may be.
-    pub(super) fn step(&mut self) -> ControlFlow<()> {
-        self.count += 1;
-        let now = Instant::now();
-        if self.next.is_some_and(|next| next <= now) {
-            self.next = Some(now + Self::EVERY);
-            self.is_shown = true;
-            let _ = write!(std::io::stderr(), "\rmq: {} {} so far", self.done, self.count);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn finish(&self) {
-        if self.is_shown {
-            let _ = write!(std::io::stderr(), "\r\x1b[K");
-        }
-    }
 }

@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::envelope::Facts;
+use super::progress::Progress;
 use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs, note};
 use crate::domain::QueueName;
@@ -36,19 +37,20 @@ impl VerbArgs for ExportArgs {
         let store = context.store()?;
         let mut output = BufWriter::with_capacity(64 * 1024, Stdout);
         let mut written = Ok(());
-        let mut count = 0_u64;
+        let mut progress = Progress::beside_stdout("exported");
         let looked = store.peek(&self.queue, Which::All, &mut |mut peeked| {
             let listed = &peeked.listed;
             let facts = Facts::new(&listed.message, &self.queue, listed.deliveries)
                 .in_state(listed.state)
                 .with_failures(&peeked.listed.failures);
             written = facts.write_with_body(&mut peeked.body, &mut output);
-            count += u64::from(written.is_ok());
-            if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if written.is_ok() { progress.step() } else { ControlFlow::Break(()) }
         });
         let flushed = output.flush();
         let (_, _) = output.into_parts();
+        progress.finish();
         written.and(flushed).map_err(StdoutError)?;
+        let count = progress.count();
         let plural = if count == 1 { "" } else { "s" };
         note(format_args!("exported {count} message{plural} from '{}'", self.queue));
         looked?;

@@ -7,11 +7,13 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::envelope;
+use super::progress::Progress;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
 use crate::domain::{MessageId, NewMessage, QueueName, Unique};
@@ -63,6 +65,8 @@ pub(super) struct Feeder<'a> {
     /// The messages that are not to be imported, for they are there, and how many they were.
     known: HashSet<MessageId>,
     passed_over: u64,
+    /// Who sits and waits, if anybody is to be told how it goes.
+    progress: Option<Progress>,
     /// Nobody reads the ids any more; the messages are put all the same.
     stdout: Result<(), StdoutError>,
 }
@@ -83,6 +87,7 @@ impl<'a> Feeder<'a> {
             put: 0,
             known: HashSet::new(),
             passed_over: 0,
+            progress: None,
             stdout: Ok(()),
         }
     }
@@ -111,6 +116,17 @@ impl<'a> Feeder<'a> {
         Self { known, ..self }
     }
 
+    /// Tells of each message that is put.
+    pub(super) fn watched(self, progress: Progress) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// One message is not imported, for it is there.
+    pub(super) fn pass_over(&mut self) {
+        self.passed_over += 1;
+        self.progress.iter_mut().for_each(|progress| progress.add(0));
+    }
+
     /// How many messages were not imported, for they were there.
     pub(super) fn passed_over(&self) -> u64 {
         self.passed_over
@@ -119,6 +135,11 @@ impl<'a> Feeder<'a> {
     /// How many messages have been put.
     pub(super) fn put_count(&self) -> u64 {
         self.put
+    }
+
+    /// No more is to come: what is said next has its line for itself.
+    pub(super) fn end_progress(&mut self) {
+        self.progress.iter_mut().for_each(Progress::finish);
     }
 
     /// Whether all the ids could be printed.
@@ -194,6 +215,7 @@ impl<'a> Feeder<'a> {
 
     fn print(&mut self, ids: &[MessageId]) {
         self.put += ids.len() as u64;
+        self.progress.iter_mut().for_each(|progress| progress.add(ids.len() as u64));
         let mut text = String::with_capacity(ids.len() * 37);
         for id in ids {
             text.push_str(&id.to_string());
@@ -266,37 +288,34 @@ impl<'a> Feeder<'a> {
             Frames::Exported => {
                 let (new, body) = envelope::read_exported(&frame, *number)?;
                 let is_there = new.origin.as_ref().is_some_and(|origin| !self.known.insert(origin.id));
-                self.passed_over += u64::from(is_there);
-                if is_there { Ok(()) } else { self.add(new, body) }
+                if is_there {
+                    self.pass_over();
+                    return Ok(());
+                }
+                self.add(new, body)
             }
         }
     }
 
     /// Puts each file as a message.
     pub(super) fn feed_files(&mut self, files: &[OsString], input: &mut Input) -> Result<()> {
-        let fed = self.feed_each_file(files, input);
+        let fed = files.iter().try_for_each(|path| {
+            input.switch_to(if path == "-" { None } else { Some(open_file(path.as_ref())?) });
+            self.feed_whole(self.defaults.clone(), path.as_ref(), input)
+        });
         // The files before one that cannot be read are put, however many a batch holds.
         let flushed = self.flush();
         fed.and(flushed)
     }
 
-    fn feed_each_file(&mut self, files: &[OsString], input: &mut Input) -> Result<()> {
-        for path in files {
-            let file = if path == "-" { None } else { Some(open_file(path.as_ref())?) };
-            input.switch_to(file);
-            let mut start = vec![0; LARGE_BYTES];
-            let got = read_full(input, &mut start).with_context(|| format!("cannot read {}", path.display()))?;
-            start.truncate(got);
-            // A batch of small files must not hold the room of large ones.
-            start.shrink_to_fit();
-            if got < LARGE_BYTES {
-                self.add(self.defaults.clone(), start)?;
-            } else {
-                let new = self.defaults;
-                self.put_one(new, &mut start.as_slice().chain(&mut *input))?;
-            }
-        }
-        Ok(())
+    /// Puts all of the input, which is the file at `path`, as one message: with others, if it is small.
+    pub(super) fn feed_whole(&mut self, new: NewMessage, path: &Path, input: &mut Input) -> Result<()> {
+        let mut start = vec![0; LARGE_BYTES];
+        let got = read_full(input, &mut start).with_context(|| format!("cannot read {}", path.display()))?;
+        start.truncate(got);
+        // A batch of small files must not hold the room of large ones.
+        start.shrink_to_fit();
+        if got < LARGE_BYTES { self.add(new, start) } else { self.put_one(&new, &mut start.as_slice().chain(input)) }
     }
 }
 

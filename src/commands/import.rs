@@ -4,25 +4,38 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use self::elsewhere::{Found, Import};
 use super::feed::{Feeder, Frames};
+use super::progress::Progress;
 use super::streams::{Input, open_file};
-use super::{Context, Outcome, Usage, VerbArgs, note};
-use crate::domain::{MediaType, MessageId, NewMessage, QueueName};
+use super::{Context, Outcome, VerbArgs, note};
+use crate::domain::{MessageId, NewMessage, QueueName};
 use crate::store::spool::Spool;
 use crate::store::{Error, Filter, Store as _};
+
+mod dirq;
+pub(crate) mod elsewhere;
+mod maildir;
 
 /// Put messages from an export, a Maildir or a dirq directory
 ///
 /// Reads what `mq export` has written, from FILE or stdin, and makes the same messages of it: with their ids, bodies,
 /// attributes, put times, delivery counts and the reasons of failures. What was claimed is deliverable; what was held back
-/// still is. They go to the end of the queue in the order of the lines. A message whose id is in the queue is passed over,
-/// so an import that was interrupted can be repeated. A unique key is not taken.
+/// still is. They go to the end of the queue in the order of the lines. A unique key is not taken.
 ///
-/// Prints the id of each imported message, as `mq put` does. The source is left as it is.
+/// An import can be repeated, as after one that was interrupted: a message that is in the queue, in whatever state, is passed
+/// over. An export knows it by its id, a Maildir or dirq directory by the name and the bytes of its file, whatever a mail
+/// client has done to the flags at the end of the name. A message that has left the queue meanwhile, deleted, moved or dead,
+/// is imported again: to take each mail once, move away or delete what was imported before the next run.
+///
+/// Prints the id of each imported message, as `mq put` does. The source is left as it is. What of a directory is left out is
+/// said on stderr. One that is neither kind is refused with status 65; one that is empty is an import of 0 messages, with
+/// status 0.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -37,13 +50,16 @@ pub(crate) struct ImportArgs {
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     files: Vec<OsString>,
 
-    /// Put each mail of the Maildir DIR (in new and cur) as a message of type message/rfc822, the oldest first, its file's
-    /// name as the attribute `file`
+    /// Put each mail of the Maildir DIR (in new and cur) as a message of type message/rfc822, the oldest first
+    ///
+    /// Its path in DIR is the attribute `file`, with U+FFFD for what is not UTF-8. A symbolic link to a file is followed. What
+    /// begins with a dot in new and cur is no mail. Other folders inside DIR (.Sent) are left out: import each by itself.
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, conflicts_with = "files")]
     maildir: Option<PathBuf>,
 
-    /// Put each element of DIR, a Directory::Queue::Simple queue, as a message, in their order, its path in DIR as the
-    /// attribute `file`; locked ones are left out, and said so
+    /// Put each element of DIR, a Directory::Queue::Simple queue, as a message, in their order
+    ///
+    /// Its path in DIR is the attribute `file`. Elements that are locked are left out.
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath, conflicts_with_all = ["files", "maildir"])]
     dirq: Option<PathBuf>,
 
@@ -56,27 +72,27 @@ impl VerbArgs for ImportArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         let store = context.store()?;
         let defaults = NewMessage::default();
-        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &defaults);
-        let mut locked = 0;
+        let progress = Progress::beside_stdout("imported");
+        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &defaults).watched(progress);
+        let mut found = Found::default();
         let fed = match (&self.maildir, &self.dirq) {
             (Some(dir), _) => {
-                let media_type: MediaType = "message/rfc822".parse()?;
-                let new = NewMessage { media_type: Some(media_type), ..NewMessage::default() };
-                mails_in(dir).and_then(|mails| feed_each(&mut feeder, dir, &mails, &new))
+                found = maildir::look(dir, &self.queue)?;
+                let media_type = Some("message/rfc822".parse()?);
+                let mut import = Import { media_type, ..self.import_of(dir, &store)? };
+                import.feed(&mut feeder, &mut found)
             }
             (_, Some(dir)) => {
-                elements_of(dir, &mut locked).and_then(|elements| feed_each(&mut feeder, dir, &elements, &defaults))
+                found = dirq::look(dir)?;
+                self.import_of(dir, &store)?.feed(&mut feeder, &mut found)
             }
             _ => {
                 feeder = feeder.knowing(known(&store, &self.queue)?);
                 self.feed_exports(&mut feeder)
             }
         };
-        let (count, passed_over) = (feeder.put_count(), feeder.passed_over());
-        let plural = if count == 1 { "" } else { "s" };
-        let rest = if passed_over > 0 { format!("; {passed_over} were there already") } else { String::new() };
-        let locked = if locked > 0 { format!("; {locked} are locked, and left out") } else { String::new() };
-        note(format_args!("imported {count} message{plural} to '{}'{rest}{locked}", self.queue));
+        feeder.end_progress();
+        self.report(&feeder, &found);
         fed?;
         feeder.finish()?;
         Ok(Outcome::Done)
@@ -84,6 +100,28 @@ impl VerbArgs for ImportArgs {
 }
 
 impl ImportArgs {
+    /// An import of what lies in `dir`.
+    fn import_of<'a>(&'a self, dir: &'a Path, store: &Spool) -> Result<Import<'a>> {
+        let delay = match store.policy(&self.queue) {
+            Ok(policy) => policy.delay,
+            Err(Error::NoSuchQueue { .. }) => Duration::ZERO,
+            Err(error) => return Err(error.into()),
+        };
+        let known = known(store, &self.queue)?.into_iter().map(MessageId::random).collect();
+        Ok(Import { dir, queue: &self.queue, media_type: None, known, delay })
+    }
+
+    fn report(&self, feeder: &Feeder<'_>, found: &Found) {
+        for left_out in &found.left_out {
+            note(format_args!("left out: {left_out}"));
+        }
+        let (count, passed_over, locked) = (feeder.put_count(), feeder.passed_over(), found.locked);
+        let plural = if count == 1 { "" } else { "s" };
+        let rest = if passed_over > 0 { format!("; {passed_over} were there already") } else { String::new() };
+        let locked = if locked > 0 { format!("; {locked} are locked, and left out") } else { String::new() };
+        note(format_args!("imported {count} message{plural} to '{}'{rest}{locked}", self.queue));
+    }
+
     fn feed_exports(&self, feeder: &mut Feeder<'_>) -> Result<()> {
         let mut input = Input::stdin()?;
         if self.files.is_empty() || self.files.iter().any(|file| file == "-") {
@@ -111,73 +149,4 @@ fn known(store: &Spool, queue: &QueueName) -> Result<HashSet<MessageId>> {
         Ok(()) | Err(Error::NoSuchQueue { .. }) => Ok(known),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Puts each file as a message that tells its name inside `dir`.
-fn feed_each(feeder: &mut Feeder<'_>, dir: &Path, files: &[PathBuf], new: &NewMessage) -> Result<()> {
-    let mut input = Input::stdin()?;
-    for path in files {
-        let mut new = new.clone();
-        if let Some(name) = path.strip_prefix(dir).ok().and_then(Path::to_str) {
-            new.attributes.insert("file", name)?;
-        }
-        input.switch_to(Some(open_file(path)?));
-        feeder.put_one(&new, &mut input).with_context(|| format!("cannot import {}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// The files in a directory whose names `is_wanted`, sorted.
-fn files_in(dir: &Path, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot read {}", dir.display()))?;
-        if entry.file_type().is_file() && entry.file_name().to_str().is_some_and(&is_wanted) {
-            found.push(entry.into_path());
-        }
-    }
-    Ok(found)
-}
-
-/// The mails of a Maildir, the oldest first: their names begin with the second of their delivery.
-fn mails_in(dir: &Path) -> Result<Vec<PathBuf>> {
-    let mut mails = Vec::new();
-    for part in ["new", "cur"] {
-        mails.extend(files_in(&dir.join(part), |name| !name.starts_with('.'))?);
-    }
-    let second = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.split('.').next().and_then(|second| second.parse::<u64>().ok())
-    };
-    mails.sort_by(|a, b| (second(a), a.file_name()).cmp(&(second(b), b.file_name())));
-    Ok(mails)
-}
-
-fn is_hex(name: &str, digits: usize) -> bool {
-    name.len() == digits && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
-/// The elements of a Directory::Queue::Simple queue that nobody has locked (a second link, `ELEMENT.lck`), in their order:
-/// files named by 14 hexadecimal digits in directories named by 8.
-fn elements_of(dir: &Path, locked: &mut u64) -> Result<Vec<PathBuf>> {
-    let mut elements = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).min_depth(1).max_depth(1).sort_by_file_name() {
-        let entry = entry.with_context(|| format!("cannot read {}", dir.display()))?;
-        if !entry.file_type().is_dir() || !entry.file_name().to_str().is_some_and(|name| is_hex(name, 8)) {
-            continue;
-        }
-        for element in files_in(entry.path(), |name| is_hex(name, 14))? {
-            let mut lock = element.clone().into_os_string();
-            lock.push(".lck");
-            if Path::new(&lock).symlink_metadata().is_ok() {
-                *locked += 1;
-            } else {
-                elements.push(element);
-            }
-        }
-    }
-    if elements.is_empty() && *locked == 0 && !dir.is_dir() {
-        return Err(Usage(format!("{} is not a directory", dir.display())).into());
-    }
-    Ok(elements)
 }

@@ -37,6 +37,13 @@ pub(crate) struct FileError {
     source: io::Error,
 }
 
+impl FileError {
+    /// Whether there is no such file.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
 /// The exact bytes of a file descriptor: std's own stdout looks for newlines and flushes at each.
 pub(crate) struct Stdout;
 
@@ -156,6 +163,11 @@ impl Input {
     /// Reads from `file` from now on, or from stdin.
     pub(crate) fn switch_to(&mut self, file: Option<File>) {
         self.file = file;
+    }
+
+    /// Reads the file that it reads from its start once more.
+    pub(super) fn rewind(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), io::Seek::rewind)
     }
 
     /// Waits for bytes, for an hour or for `at_most`. A signal is an error that carries [`Interrupted`].

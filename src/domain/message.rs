@@ -22,6 +22,12 @@ impl MessageId {
         Self(uuid::Builder::from_unix_timestamp_millis(now.0, random).into_uuid())
     }
 
+    /// All of the id but when the message was put.
+    pub fn random(self) -> u128 {
+        let Self(uuid) = self;
+        uuid.as_u128() & (u128::MAX >> 48)
+    }
+
     /// When the message was put, as the id has it: its first 48 bits.
     pub fn put_at(self) -> UnixMillis {
         let bytes = self.0.as_bytes();
@@ -382,6 +388,8 @@ mod tests {
     #[test]
     fn an_id_tells_when_it_was_put() {
         assert_eq!(id().put_at(), UnixMillis(1_763_872_585_123));
+        assert_eq!(id().random(), MessageId::new(UnixMillis(0), &[7; 10]).random());
+        assert_ne!(id().random(), MessageId::new(id().put_at(), &[8; 10]).random());
         assert_eq!(id().to_string().parse(), Ok(id()));
         assert!(id().to_string().to_uppercase().parse::<MessageId>().is_err());
     }

@@ -1,4 +1,4 @@
-//! `mq export` and `mq import`: a queue out and in again, and the queues of others in.
+//! `mq export` and `mq import`: a queue out and in again.
 
 use std::fs;
 
@@ -91,50 +91,4 @@ fn a_damaged_message_is_left_out_of_an_export_and_told() {
     let ran = spool.mq(&["export", "q"]).status(74).says("cannot read");
     assert_eq!(ran.jsons().len(), 1);
     assert_eq!(ran.jsons()[0]["body"], "whole");
-}
-
-#[test]
-fn a_maildir_is_imported_the_oldest_mail_first() {
-    let spool = Spool::new();
-    for (part, name, mail) in [
-        ("new", "1700000009.M1P2.host", "third"),
-        ("cur", "1700000001.M1P2.host:2,S", "first"),
-        ("cur", "1700000005.M1P2.host:2,", "second"),
-        ("tmp", "1700000000.M1P2.host", "half a mail"),
-        ("cur", ".hidden", "no mail"),
-    ] {
-        fs::create_dir_all(spool.path("mail").join(part)).unwrap();
-        fs::write(spool.path("mail").join(part).join(name), mail).unwrap();
-    }
-    spool.mq(&["import", "q", "--maildir", "mail"]).ok().says("imported 3 messages to 'q'");
-    assert_eq!(spool.bodies("q"), ["first", "second", "third"]);
-    let first = spool.mq(&["peek", "q", "--json"]).ok().json();
-    assert_eq!(
-        (&first["type"], &first["attrs"]["file"]),
-        (&"message/rfc822".into(), &"cur/1700000001.M1P2.host:2,S".into())
-    );
-    spool.mq(&["import", "q", "--maildir", "no-maildir"]).fails(74).says("no-maildir/new");
-}
-
-#[test]
-fn a_directory_queue_is_imported_without_what_is_locked() {
-    let spool = Spool::new();
-    for (dir, name, body) in [
-        ("653f9a00", "653f9a01aaaaa1", "first"),
-        ("653f9a00", "653f9a02aaaaa1", "locked"),
-        ("653f9a3c", "653f9a3daaaaa1", "second"),
-        ("653f9a3c", "653f9a3daaaaa2.tmp", "half an element"),
-        ("other", "653f9a3daaaaa3", "not an element"),
-    ] {
-        fs::create_dir_all(spool.path("dirq").join(dir)).unwrap();
-        fs::write(spool.path("dirq").join(dir).join(name), body).unwrap();
-    }
-    let locked = spool.path("dirq/653f9a00/653f9a02aaaaa1");
-    fs::hard_link(&locked, locked.with_extension("lck")).unwrap();
-    let ran = spool.mq(&["import", "q", "--dirq", "dirq"]).ok();
-    ran.says("imported 2 messages to 'q'; 1 are locked, and left out");
-    assert_eq!(spool.bodies("q"), ["first", "second"]);
-    assert_eq!(spool.mq(&["peek", "q", "--json"]).ok().json()["attrs"]["file"], "653f9a00/653f9a01aaaaa1");
-    spool.file("file", "x");
-    spool.mq(&["import", "q", "--dirq", "file"]).fails(2).says("is not a directory");
 }

@@ -22,6 +22,7 @@ mod get_command;
 mod get_delivery;
 mod get_framing;
 mod get_wait;
+mod import_dirs;
 mod list;
 mod man;
 mod move_all;
