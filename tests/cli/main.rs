@@ -29,6 +29,7 @@ mod move_all;
 mod pause;
 mod peek;
 mod place;
+mod progress;
 mod purge;
 mod put;
 mod put_atomic;
