@@ -11,6 +11,7 @@ mod conformance {
     mod bench;
     mod caps;
     mod claims;
+    mod clocks;
     mod dead_letters;
     mod edits;
     mod expiry;
