@@ -13,7 +13,7 @@ use self::elsewhere::{Found, Import};
 use super::feed::{Feeder, Frames};
 use super::progress::Progress;
 use super::streams::{Input, open_file};
-use super::{Context, Outcome, VerbArgs, note};
+use super::{Context, Outcome, VerbArgs, note, visible};
 use crate::domain::{MessageId, NewMessage, QueueName};
 use crate::store::spool::Spool;
 use crate::store::{Error, Filter, Store as _};
@@ -113,7 +113,7 @@ impl ImportArgs {
 
     fn report(&self, feeder: &Feeder<'_>, found: &Found) {
         for left_out in &found.left_out {
-            note(format_args!("left out: {left_out}"));
+            note(format_args!("left out: {}", visible(left_out)));
         }
         let (count, passed_over, locked) = (feeder.put_count(), feeder.passed_over(), found.locked);
         let plural = if count == 1 { "" } else { "s" };

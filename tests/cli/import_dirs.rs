@@ -66,6 +66,11 @@ fn what_of_a_maildir_is_left_out_is_said() {
     );
     assert_eq!(spool.bodies("q"), ["a mail", "linked"]);
     spool.mq(&["import", "q", "--maildir", "mail/.Sent"]).ok().says("imported 1 message to 'q'");
+    // Names of others play no tricks, neither on the terminal nor on who pastes what it shows.
+    lay(&spool, "odd/cur/1700000001.a\u{1b}[2J/file", "x");
+    lay(&spool, "odd/.it's $(here)/new/1700000001.a", "x");
+    let odd = spool.mq(&["import", "r", "--maildir", "odd"]).ok().says(r"odd/cur/1700000001.a\u{1b}[2J is a directory");
+    odd.says(r"mq import r --maildir 'odd/.it'\''s $(here)'");
 }
 
 #[test]

@@ -37,11 +37,18 @@ pub(super) fn look(dir: &Path, queue: &QueueName) -> Result<Found> {
     for entry in entries_of(dir)? {
         let is_folder = ["new", "cur"].iter().any(|part| entry.path().join(part).is_dir());
         if is_folder {
-            let path = entry.path().display();
-            found.left_out.push(format!("{path} is a folder by itself: mq import {queue} --maildir {path}"));
+            let path = entry.path().display().to_string();
+            let word = as_word(&path);
+            found.left_out.push(format!("{path} is a folder by itself: mq import {queue} --maildir {word}"));
         }
     }
     Ok(found)
+}
+
+/// As a shell has to read it.
+fn as_word(path: &str) -> String {
+    let is_plain = path.chars().all(|c| c.is_alphanumeric() || "/._-+,:@".contains(c));
+    if is_plain { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 /// What a mail is called in `new` and in `cur`, whatever becomes of it.
