@@ -26,6 +26,12 @@ pub(super) enum Event<'a> {
     Bytes(&'a [u8]),
     /// Bytes of an application-defined type.
     Ext(i8, &'a [u8]),
+    /// The value that follows means something special, which the number says (CBOR).
+    Tag(u64),
+    /// A value that is only known by its number (CBOR).
+    Simple(u8),
+    /// That there is no value (CBOR).
+    Undefined,
     /// An array, with the number of its elements where the reader's format tells it.
     BeginSeq(Option<u64>),
     EndSeq,
@@ -61,6 +67,78 @@ impl From<io::Error> for SinkError {
     }
 }
 
+/// What a writer does where its format cannot hold all that a value is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Care {
+    /// Nothing may be lost.
+    pub(super) is_strict: bool,
+}
+
+impl Care {
+    /// Something is about to be lost; `what` completes "... is lost".
+    pub(super) fn lose(self, what: &str) -> Result<(), SinkError> {
+        if self.is_strict {
+            return Err(SinkError::Refused(format!("{what} would be lost, and nothing may be")));
+        }
+        Ok(())
+    }
+
+    /// Reads a number in the grammar of JSON, refusing what neither 64-bit integers nor a finite `f64` can stand for.
+    pub(super) fn number(self, text: &str) -> Result<Number, SinkError> {
+        let number = number(text)?;
+        if let Number::Float(value) = number
+            && !is_spelled(text, value)
+        {
+            self.lose(&format!("a part of the digits of {}", shortened(text)))?;
+        }
+        Ok(number)
+    }
+
+    /// An event that most formats have no form for, as what is left of it in them. `None` if that is nothing.
+    pub(super) fn plain(self, event: Event<'_>) -> Result<Option<Event<'_>>, SinkError> {
+        Ok(Some(match event {
+            Event::Tag(tag) => {
+                self.lose(&format!("the tag {tag}"))?;
+                return Ok(None);
+            }
+            Event::Simple(value) => {
+                self.lose(&format!("the simple value {value}"))?;
+                Event::Null
+            }
+            Event::Undefined => {
+                self.lose("that a value is undefined")?;
+                Event::Null
+            }
+            other => other,
+        }))
+    }
+}
+
+/// Whether a float is what the text says, digit by digit, but for zeros and the place of the point.
+fn is_spelled(text: &str, value: f64) -> bool {
+    significand(text) == significand(&format!("{value:e}"))
+}
+
+/// The digits of a number and its power of ten, both without the zeros that say nothing.
+fn significand(text: &str) -> (String, i64) {
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = digits.trim_start_matches('-').split_once('.').unwrap_or((digits, ""));
+    let all = format!("{}{fraction}", whole.trim_start_matches('-'));
+    let kept = all.trim_start_matches('0').trim_end_matches('0');
+    if kept.is_empty() {
+        return (String::new(), 0);
+    }
+    let trailing = all.len() - all.trim_end_matches('0').len();
+    let power = exponent.parse::<i64>().unwrap_or(i64::MAX / 2);
+    let power = power.saturating_add_unsigned(trailing as u64).saturating_sub_unsigned(fraction.len() as u64);
+    (kept.to_owned(), power)
+}
+
+fn shortened(text: &str) -> String {
+    let shown: String = text.chars().take(40).collect();
+    if shown.len() < text.len() { format!("{shown}…") } else { shown }
+}
+
 impl SinkError {
     /// What every writer says of a body past [`MAX_DEPTH`].
     pub(super) fn too_deep() -> Self {
@@ -76,12 +154,10 @@ pub(super) enum Number {
     Float(f64),
 }
 
-/// Reads a number in the grammar of JSON, refusing what neither 64-bit integers nor a finite `f64` can stand for.
-pub(super) fn number(text: &str) -> Result<Number, SinkError> {
+fn number(text: &str) -> Result<Number, SinkError> {
     let refused = |what: &str| {
-        let shown: String = text.chars().take(40).collect();
-        let dots = if shown.len() < text.len() { "…" } else { "" };
-        Err(SinkError::Refused(format!("the number {shown}{dots} is outside the range of {what}")))
+        let shown = shortened(text);
+        Err(SinkError::Refused(format!("the number {shown} is outside the range of {what}")))
     };
     // Negative zero exists only among the floats; as an integer it would lose its sign.
     if text.contains(['.', 'e', 'E']) || text == "-0" {

@@ -9,8 +9,20 @@ use std::str::FromStr;
 pub enum Format {
     /// JSON text (RFC 8259).
     Json,
+    /// JSON documents, one a line; in other formats, an array of them.
+    JsonLines,
     /// `MessagePack`.
     Msgpack,
+    /// CBOR (RFC 8949).
+    Cbor,
+    /// A text in UTF-8: one string.
+    Text,
+    /// Bytes, whatever they are.
+    Raw,
+    /// Bytes in base64 (RFC 4648), as text.
+    Base64,
+    /// Bytes in hexadecimal digits, as text.
+    Hex,
 }
 
 /// A format's names: the short one, its MIME types, and the suffix of MIME types built on it.
@@ -20,22 +32,52 @@ struct Names {
     suffix: &'static str,
 }
 
+/// What no MIME type ends with.
+const NO_SUFFIX: &str = "\n";
+
 impl Format {
     /// How much of a body's beginning [`Format::detect`] should see, in bytes: white space may stand before it.
-    pub const START_BYTES: u64 = 1024;
+    pub const START_BYTES: u64 = 16 * 1024;
+
+    /// Those whose bodies are values with a structure, which become one another.
+    pub const STRUCTURED: &'static [Format] = &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor];
 
     /// Every format, in the order of help texts.
-    pub const ALL: &'static [Format] = &[Format::Json, Format::Msgpack];
+    pub const ALL: &'static [Format] = &[
+        Format::Json,
+        Format::JsonLines,
+        Format::Msgpack,
+        Format::Cbor,
+        Format::Text,
+        Format::Raw,
+        Format::Base64,
+        Format::Hex,
+    ];
 
     fn names(self) -> Names {
         match self {
             Format::Json => Names { short: "json", mime_types: &["application/json", "text/json"], suffix: "+json" },
+            Format::JsonLines => Names {
+                short: "jsonl",
+                mime_types: &["application/x-ndjson", "application/jsonl", "application/ndjson"],
+                suffix: NO_SUFFIX,
+            },
             Format::Msgpack => Names {
                 short: "msgpack",
                 mime_types: &["application/msgpack", "application/x-msgpack", "application/vnd.msgpack"],
                 suffix: "+msgpack",
             },
+            Format::Cbor => Names { short: "cbor", mime_types: &["application/cbor"], suffix: "+cbor" },
+            Format::Text => Names { short: "text", mime_types: &["text/plain"], suffix: NO_SUFFIX },
+            Format::Raw => Names { short: "raw", mime_types: &["application/octet-stream"], suffix: NO_SUFFIX },
+            Format::Base64 => Names { short: "base64", mime_types: &["application/base64"], suffix: NO_SUFFIX },
+            Format::Hex => Names { short: "hex", mime_types: &["application/hex"], suffix: NO_SUFFIX },
         }
+    }
+
+    /// Whether a body of it is bytes, or a text, that nothing is known of.
+    pub(super) fn is_bytes(self) -> bool {
+        matches!(self, Format::Text | Format::Raw | Format::Base64 | Format::Hex)
     }
 
     /// The short name: `json`, `msgpack`.
@@ -52,23 +94,28 @@ impl Format {
 
     /// Tells the format of a body from its beginning and its whole length in bytes.
     ///
-    /// A first byte of 0x80 or more begins no JSON text, so such a body is Msgpack, unless that byte is a whole
-    /// Msgpack value by itself and more follows (UTF-8 text, a byte-order mark). Otherwise the first byte that is not
-    /// white space decides whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
+    /// A first byte of 0x80 or more begins no JSON text. Msgpack and CBOR begin with the same bytes, so such a body is read
+    /// as both, as far as it is known: it is what it can be. Otherwise the first byte that is not white space decides
+    /// whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
     ///
     /// # Errors
     ///
-    /// A body that could be either or neither is refused, never guessed.
+    /// A body that could be several or none is refused, never guessed.
     pub fn detect(body_start: &[u8], whole_len: u64) -> Result<Format, DetectError> {
         match *body_start {
             [] => Err(DetectError::Empty),
             [digit, ..] if whole_len == 1 && digit.is_ascii_digit() => Err(DetectError::Ambiguous),
             // Alone, it begins a JSON text that does not go on, or is a number in Msgpack; likelier it is neither.
             [0..=0x7f] if whole_len == 1 => Err(DetectError::Unknown),
-            // nil, never used, booleans, negative fixint: no valid body is longer than that byte.
-            [0xc0..=0xc3 | 0xe0..=0xff, ..] if whole_len > 1 => Err(DetectError::Unknown),
-            [0xc1, ..] => Err(DetectError::Unknown),
-            [0x80..=0xff, ..] => Ok(Format::Msgpack),
+            [0x80..=0xff, ..] => {
+                let can_be = |format| super::can_be(format, body_start, whole_len);
+                match (can_be(Format::Msgpack), can_be(Format::Cbor)) {
+                    (true, true) => Err(DetectError::Ambiguous),
+                    (true, false) => Ok(Format::Msgpack),
+                    (false, true) => Ok(Format::Cbor),
+                    (false, false) => Err(DetectError::Unknown),
+                }
+            }
             _ => match body_start.iter().find(|&&byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
                 Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Format::Json),
                 _ => Err(DetectError::Unknown),
@@ -122,8 +169,8 @@ pub enum DetectError {
     /// There is not one byte.
     #[error("the body is empty, which is no document of any format")]
     Empty,
-    /// One digit is a number both in JSON and, as another number, in Msgpack.
-    #[error("a body of a single digit is both JSON and Msgpack: name its format")]
+    /// A single digit is a number in JSON, and another one in Msgpack and CBOR, and these two share their first bytes.
+    #[error("the body can be of more than one format (json, msgpack, cbor): name its format")]
     Ambiguous,
     /// It begins like no format known here.
     #[error("the body begins like none of the known formats ({}): name its format", short_names())]

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::error::Category;
 
 use super::error::{CodecError, Place};
-use super::event::{Event, MAX_DEPTH, Sink, SinkError};
+use super::event::{Care, Event, MAX_DEPTH, Sink, SinkError};
 use super::format::Format;
 use super::markers::{self, Markers, Recognised};
 use super::transcode::{Aside, Feed};
@@ -23,6 +23,16 @@ pub(super) fn read(input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), Code
     let mut feed = Feed::new(&mut markers, &spelled);
     let mut deserializer = serde_json::Deserializer::from_reader(Masked::new(input, &spelled));
     let read = feed.value(&mut deserializer).and_then(|()| deserializer.end());
+    read.map_err(|error| explain(&error, feed.take_failure(), &spelled))
+}
+
+/// Sends the JSON documents in `input` to `sink` as one array, whatever white space is between them.
+pub(super) fn read_lines(input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), CodecError> {
+    let spelled = Spelled::default();
+    let mut markers = Markers::new(sink, Recognised::Decode);
+    let mut feed = Feed::new(&mut markers, &spelled);
+    let mut deserializer = serde_json::Deserializer::from_reader(Masked::new(input, &spelled));
+    let read = feed.sequence(&mut deserializer, |deserializer| deserializer.end().is_ok());
     read.map_err(|error| explain(&error, feed.take_failure(), &spelled))
 }
 
@@ -64,14 +74,23 @@ impl Aside for Spelled {
 }
 
 /// A writer of compact JSON.
-pub(super) fn writer(out: &mut dyn Write) -> impl Sink {
-    let text = Text { out, open: Vec::new() };
+pub(super) fn writer(out: &mut dyn Write, care: Care) -> impl Sink {
+    let text = Text { out, care, lines: false, open: Vec::new() };
+    Markers::new(text, Recognised::Refuse)
+}
+
+/// A writer of JSON lines: the elements of an outermost array, or what is none, one a line.
+pub(super) fn lines_writer(out: &mut dyn Write, care: Care) -> impl Sink {
+    let text = Text { out, care, lines: true, open: Vec::new() };
     Markers::new(text, Recognised::Refuse)
 }
 
 /// Writes events as JSON, and what JSON has no form for as markers.
 struct Text<'a> {
     out: &'a mut dyn Write,
+    care: Care,
+    /// Each element of the outermost array has a line of its own.
+    lines: bool,
     /// The arrays and maps begun and not ended, outermost first.
     open: Vec<Open>,
 }
@@ -79,6 +98,8 @@ struct Text<'a> {
 /// What is due next in an open array or map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
+    /// Of the outermost array, where it is written in lines.
+    Line,
     FirstElement,
     Element,
     FirstKey,
@@ -93,9 +114,12 @@ impl Text<'_> {
             return Ok(());
         };
         if matches!(due, Open::FirstKey | Open::Key) && !matches!(event, Event::Str(_)) {
-            return Err(SinkError::Refused("a map key is not a string, and JSON has no other keys".to_owned()));
+            return Err(SinkError::Refused(
+                "a map key is an array, a map or binary, and JSON has no such keys".to_owned(),
+            ));
         }
         let (separator, then) = match due {
+            Open::Line => ("", Open::Line),
             Open::FirstElement => ("", Open::Element),
             Open::Element => (",", Open::Element),
             Open::FirstKey => ("", Open::Value),
@@ -104,6 +128,25 @@ impl Text<'_> {
         };
         *due = then;
         Ok(self.out.write_all(separator.as_bytes())?)
+    }
+
+    /// A map key that is a scalar but no string, as JSON would spell it as a value.
+    fn key(&self, event: Event<'_>) -> Result<Option<String>, SinkError> {
+        if !matches!(self.open.last(), Some(Open::FirstKey | Open::Key)) {
+            return Ok(None);
+        }
+        let key = match event {
+            Event::Null => "null".to_owned(),
+            Event::Bool(value) => value.to_string(),
+            Event::Unsigned(value) => value.to_string(),
+            Event::Signed(value) => value.to_string(),
+            Event::F32(value) => value.to_string(),
+            Event::F64(value) => value.to_string(),
+            Event::Number(text) => text.to_owned(),
+            _ => return Ok(None),
+        };
+        self.care.lose(&format!("that the map key {key} is no string"))?;
+        Ok(Some(key))
     }
 
     fn begin(&mut self, bracket: &str, due: Open) -> Result<(), SinkError> {
@@ -135,9 +178,23 @@ impl Text<'_> {
 
 impl Sink for Text<'_> {
     fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
-        if !matches!(event, Event::EndSeq | Event::EndMap) {
-            self.separate(event)?;
+        let key = self.key(event)?;
+        let event = key.as_deref().map_or(event, Event::Str);
+        let Some(event) = self.care.plain(event)? else { return Ok(()) };
+        match (event, self.open.as_slice()) {
+            (Event::BeginSeq(_), []) if self.lines => return self.begin("", Open::Line),
+            (Event::EndSeq, [Open::Line]) => return self.end(""),
+            (Event::EndSeq | Event::EndMap, _) => {}
+            _ => self.separate(event)?,
         }
+        self.write(event)?;
+        let is_line = self.lines && matches!(self.open.as_slice(), [] | [Open::Line]);
+        if is_line { Ok(self.out.write_all(b"\n")?) } else { Ok(()) }
+    }
+}
+
+impl Text<'_> {
+    fn write(&mut self, event: Event<'_>) -> Result<(), SinkError> {
         match event {
             Event::Null => self.scalar(&()),
             Event::Bool(value) => self.scalar(&value),
@@ -159,6 +216,7 @@ impl Sink for Text<'_> {
             Event::EndSeq => self.end("]"),
             Event::BeginMap(_) => self.begin("{", Open::FirstKey),
             Event::EndMap => self.end("}"),
+            Event::Tag(_) | Event::Simple(_) | Event::Undefined => Ok(()),
         }
     }
 }

@@ -15,9 +15,11 @@
 //! sink for events. No tree of values is ever built. A new format is a file with a reader and a writer, a variant of
 //! [`Format`] and a line in each of the tables below; the other formats do not change.
 //!
+//! Bodies without a structure (`plain`) are one string or one binary value as values, and bytes as they stand.
+//!
 //! # What is kept
 //!
-//! * Integers from -2^63 to 2^64-1 stay integers. One outside is kept digit by digit from JSON to JSON, and refused
+//! * Integers from -2^63 to 2^64-1 stay integers. One outside is kept digit by digit in JSON and CBOR, and refused
 //!   where the target cannot hold it; it never becomes a float.
 //! * Floats keep their value: `1.0` stays a float, `-0.0` (and JSON's `-0`) stays negative zero. A decimal is rounded
 //!   to the nearest `f64` when it leaves JSON, and one beyond its range (`1e400`) is refused. A Msgpack `float 32`
@@ -41,7 +43,12 @@
 //!   JSON text, so JSON to Msgpack to JSON is the identity.
 //! * A Msgpack *map* of such a shape would come back from JSON as a bin; it is refused rather than changed silently.
 //!
-//! The bits inside a NaN are not kept. A Msgpack map key that is no string has no form in JSON and is refused.
+//! # What is lost
+//!
+//! [`Conversion::is_strict`] turns each of these into an error: the digits of a decimal that no `f64` has; that a map key
+//! is no string, where it becomes one for JSON (an array, a map or binary as a key is always refused); tags and simple
+//! values of CBOR, and that a value is undefined, anywhere but in CBOR; the type of an ext in CBOR, unless it is a timestamp
+//! of whole seconds. The bits inside a NaN, the width of a float and the length of a head are not part of a value.
 //!
 //! # Limits
 //!
@@ -51,6 +58,7 @@
 //! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. A
 //! length that a Msgpack body claims is never believed before the bytes have arrived.
 
+mod cbor;
 mod error;
 mod event;
 mod format;
@@ -58,6 +66,7 @@ pub mod framing;
 mod json;
 mod markers;
 mod msgpack;
+mod plain;
 mod transcode;
 
 #[cfg(test)]
@@ -69,7 +78,7 @@ pub use error::{CodecError, Place};
 pub use event::MAX_DEPTH;
 pub use format::{DetectError, Format, UnknownFormat};
 
-use event::Sink;
+use event::{Care, Sink};
 
 /// Output is gathered into writes of this size, since the writers emit a few bytes at a time.
 const OUTPUT_BLOCK_BYTES: usize = 16 * 1024;
@@ -86,22 +95,79 @@ const OUTPUT_BLOCK_BYTES: usize = 16 * 1024;
 /// [`CodecError::Output`] if reading or writing failed. The output may then hold the beginning of a document, and is
 /// to be thrown away.
 pub fn convert(from: Format, to: Format, input: &mut dyn Read, output: &mut dyn Write) -> Result<(), CodecError> {
-    let mut output = BufWriter::with_capacity(OUTPUT_BLOCK_BYTES, output);
-    let converted = match to {
-        Format::Json => read(from, input, &mut json::writer(&mut output)),
-        Format::Msgpack => read(from, input, &mut msgpack::writer(&mut output)),
-    };
-    if let Err(error) = converted {
-        // Dropping the writer would push its bytes out, and they are worthless now.
-        drop(output.into_parts());
-        return Err(error);
-    }
-    output.flush().map_err(CodecError::Output)
+    Conversion::new(from, to).run(input, output)
 }
 
-fn read(from: Format, input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), CodecError> {
-    match from {
-        Format::Json => json::read(input, sink),
-        Format::Msgpack => msgpack::read(input, sink),
+/// Whether a body can be of a format, of which this is the beginning.
+fn can_be(format: Format, body_start: &[u8], whole_len: u64) -> bool {
+    struct Nowhere;
+    impl Sink for Nowhere {
+        fn accept(&mut self, _: event::Event<'_>) -> Result<(), event::SinkError> {
+            Ok(())
+        }
+    }
+    let known = body_start.len() as u64;
+    match Conversion::new(format, format).read(&mut &*body_start, &mut Nowhere) {
+        Ok(()) => known == whole_len,
+        // It may go on well where it is not known.
+        Err(CodecError::Data { place: Place::Offset(offset), .. }) => known < whole_len && offset == known,
+        Err(_) => false,
+    }
+}
+
+/// How a body is converted.
+#[derive(Debug, Clone, Copy)]
+pub struct Conversion {
+    /// The format of the input.
+    pub from: Format,
+    /// The format of the output.
+    pub to: Format,
+    /// Whether to refuse what would lose something of a value, however little.
+    pub is_strict: bool,
+}
+
+impl Conversion {
+    /// One that keeps what it can.
+    #[must_use]
+    pub fn new(from: Format, to: Format) -> Self {
+        Self { from, to, is_strict: false }
+    }
+
+    /// Reads one document and writes it in the other format, as [`convert`] does.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`convert`].
+    pub fn run(self, input: &mut dyn Read, output: &mut dyn Write) -> Result<(), CodecError> {
+        let mut output = BufWriter::with_capacity(OUTPUT_BLOCK_BYTES, output);
+        if let Err(error) = self.write(input, &mut output) {
+            // Dropping the writer would push its bytes out, and they are worthless now.
+            drop(output.into_parts());
+            return Err(error);
+        }
+        output.flush().map_err(CodecError::Output)
+    }
+
+    fn write(self, input: &mut dyn Read, out: &mut dyn Write) -> Result<(), CodecError> {
+        let care = Care { is_strict: self.is_strict };
+        match self.to {
+            Format::Json => self.read(input, &mut json::writer(out, care)),
+            Format::JsonLines => self.read(input, &mut json::lines_writer(out, care)),
+            Format::Msgpack => self.read(input, &mut msgpack::writer(out, care)),
+            Format::Cbor => self.read(input, &mut cbor::writer(out, care)),
+            Format::Text if self.from.is_bytes() => plain::copy(self.from, self.to, input, out),
+            Format::Text => self.read(input, &mut plain::text_writer(out)),
+            Format::Raw | Format::Base64 | Format::Hex => plain::copy(self.from, self.to, input, out),
+        }
+    }
+
+    fn read(self, input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), CodecError> {
+        match self.from {
+            Format::Json => json::read(input, sink),
+            Format::JsonLines => json::read_lines(input, sink),
+            Format::Msgpack => msgpack::read(input, sink),
+            Format::Cbor => cbor::read(input, sink),
+            Format::Text | Format::Raw | Format::Base64 | Format::Hex => plain::read(self.from, input, sink),
+        }
     }
 }

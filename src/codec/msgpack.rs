@@ -8,7 +8,7 @@ use rmp::encode::{self, ValueWriteError};
 use rmp_serde::decode::Error;
 
 use super::error::{CodecError, Place};
-use super::event::{self, Event, MAX_DEPTH, Number, Sink, SinkError};
+use super::event::{Care, Event, MAX_DEPTH, Number, Sink, SinkError};
 use super::format::Format;
 use super::transcode::{Aside, Feed};
 
@@ -119,8 +119,8 @@ impl Read for Metered<'_> {
 }
 
 /// A writer of Msgpack.
-pub(super) fn writer(out: &mut dyn Write) -> impl Sink {
-    Binary { out, open: Vec::new(), heads: Vec::new(), held: Vec::new() }
+pub(super) fn writer(out: &mut dyn Write, care: Care) -> impl Sink {
+    Binary { out, care, open: Vec::new(), heads: Vec::new(), held: Vec::new() }
 }
 
 /// Writes events as Msgpack.
@@ -131,6 +131,7 @@ pub(super) fn writer(out: &mut dyn Write) -> impl Sink {
 /// buffers inside buffers would move it once per level.
 struct Binary<'a> {
     out: &'a mut dyn Write,
+    care: Care,
     /// The arrays and maps begun and not ended, outermost first.
     open: Vec<Open>,
     /// The heads to be put into `held`, in the order of their places.
@@ -206,8 +207,9 @@ impl Binary<'_> {
     }
 
     fn number(&mut self, text: &str) -> Result<(), SinkError> {
+        let number = self.care.number(text)?;
         let mut to = self.to();
-        match event::number(text)? {
+        match number {
             Number::Unsigned(value) => encode::write_uint(&mut to, value).map(drop).map_err(failed),
             Number::Signed(value) => encode::write_sint(&mut to, value).map(drop).map_err(failed),
             Number::Float(value) => encode::write_f64(&mut to, value).map_err(failed),
@@ -217,6 +219,7 @@ impl Binary<'_> {
 
 impl Sink for Binary<'_> {
     fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
+        let Some(event) = self.care.plain(event)? else { return Ok(()) };
         if !matches!(event, Event::EndSeq | Event::EndMap)
             && let Some(around) = self.open.last_mut()
         {
@@ -246,6 +249,7 @@ impl Sink for Binary<'_> {
             Event::BeginSeq(count) => self.begin(false, count),
             Event::BeginMap(count) => self.begin(true, count),
             Event::EndSeq | Event::EndMap => self.end(),
+            Event::Tag(_) | Event::Simple(_) | Event::Undefined => Ok(()),
         }
     }
 }

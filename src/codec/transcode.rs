@@ -43,6 +43,22 @@ impl<'a> Feed<'a> {
         Value(self).deserialize(deserializer)
     }
 
+    /// Sends all values that follow one another as one array, until `is_over`.
+    pub(super) fn sequence<'de, D, E: de::Error>(
+        &mut self,
+        deserializer: &mut D,
+        mut is_over: impl FnMut(&mut D) -> bool,
+    ) -> Result<(), E>
+    where
+        for<'d> &'d mut D: Deserializer<'de, Error = E>,
+    {
+        self.send(Event::BeginSeq(None))?;
+        while !is_over(deserializer) {
+            self.value(&mut *deserializer)?;
+        }
+        self.send(Event::EndSeq)
+    }
+
     /// Why the sink stopped the deserializer, if it was the sink.
     pub(super) fn take_failure(&mut self) -> Option<SinkError> {
         self.failure.take()

@@ -7,27 +7,53 @@ use clap::Args;
 
 use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs};
-use crate::codec::{self, CodecError, Format};
+use crate::codec::{CodecError, Conversion, Format};
 
 /// Convert a document from stdin to stdout
 ///
-/// Formats: json, msgpack; MIME types do as well. Integers, floats and binary are kept: binary in Msgpack is
-/// {"$binary":"base64"} in JSON, extensions are {"$ext":[type,"base64"]}, and what is not a number is
-/// {"$float":"NaN"}; these turn back into what they stand for. A document that cannot be converted is exit status
-/// 65 and a sentence that says where.
+/// Formats; MIME types do as well:
+///
+///   json      one document
+///   jsonl     documents, one a line; in other formats, an array of them
+///   msgpack   MessagePack
+///   cbor      CBOR (RFC 8949)
+///   text      one string, in UTF-8
+///   raw       bytes, whatever they are
+///   base64    the same, as text; what is not bytes is spelled as it stands
+///   hex
+///
+/// Integers, floats and binary are kept: binary is {"$binary":"base64"} in JSON,
+/// extensions of Msgpack are {"$ext":[type,"base64"]}, and what is not a number is
+/// {"$float":"NaN"}; these turn back into what they stand for. Integers beyond
+/// 64 bits are kept in JSON and CBOR.
+///
+/// What may be lost, unless --strict refuses it: digits of a decimal that no
+/// 64-bit float has; that a map key was a number, null, true or false, in JSON;
+/// tags and simple values of CBOR; the type of an extension of Msgpack, in CBOR.
+///
+/// A document that cannot be converted is exit status 65 and a sentence that says
+/// where.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   mq convert --to msgpack < order.json > order.mp
-  mq convert --from msgpack --to json < order.mp")]
+  mq convert --from msgpack --to json < order.mp
+  mq convert --from jsonl --to cbor --strict < orders.jsonl"
+)]
 pub(crate) struct ConvertArgs {
-    /// The format of the input [default: found out from its first byte]
+    /// The format of the input [default: found out from its first bytes: json, msgpack or cbor]
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
 
     /// The format of the output
     #[arg(long, value_name = "FORMAT")]
     to: Format,
+
+    /// Refuse what would lose anything of the document
+    #[arg(long)]
+    strict: bool,
 }
 
 impl VerbArgs for ConvertArgs {
@@ -42,7 +68,8 @@ impl VerbArgs for ConvertArgs {
         };
         let mut output = BufWriter::with_capacity(64 * 1024, Stdout);
         let mut input = BufReader::with_capacity(64 * 1024, start.as_slice().chain(input));
-        match codec::convert(from, self.to, &mut input, &mut output) {
+        let conversion = Conversion { is_strict: self.strict, ..Conversion::new(from, self.to) };
+        match conversion.run(&mut input, &mut output) {
             Err(CodecError::Output(error)) => return Err(StdoutError(error).into()),
             other => other?,
         }

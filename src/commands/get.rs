@@ -17,7 +17,7 @@ use super::frames::{Count, FrameArgs, Unwritten};
 use super::streams::{Output, Stdout, create_file, open_descriptor, write_failed};
 use super::{Context, Outcome, VerbArgs, duration, note};
 use crate::codec::framing::FramingError;
-use crate::codec::{self, CodecError, Format};
+use crate::codec::{Conversion, Format};
 use crate::domain::{Clock as _, Durability, QueueName, Receipt, SystemClock, UnixSeconds, Visibility};
 use crate::store::{self, Body, ClaimRequest, Claims, Delivery, Failure, Store};
 
@@ -91,9 +91,14 @@ pub(crate) struct GetArgs {
     #[arg(short, long, conflicts_with_all = ["receipt_file", "receipt_fd"])]
     delete: bool,
 
-    /// Convert bodies to FORMAT: json or msgpack; what does not convert stays queued
+    /// Convert bodies to FORMAT, as mq convert does: json, jsonl, msgpack, cbor, text, raw, base64 or hex; what does not
+    /// convert stays queued
     #[arg(long, value_name = "FORMAT")]
     to: Option<Format>,
+
+    /// Convert nothing that loses anything on the way
+    #[arg(long, requires = "to")]
+    strict: bool,
 
     /// What bodies are [default: the message's type, else found out from the first byte]
     #[arg(long, value_name = "FORMAT", requires = "to")]
@@ -274,7 +279,8 @@ impl GetArgs {
         let mut whole = tempfile::SpooledTempFile::new(CONVERTED_IN_MEMORY);
         let mut output = BufWriter::new(&mut whole);
         let mut input = io::BufReader::with_capacity(64 * 1024, &mut delivery.body);
-        codec::convert(from, to, &mut input, &mut output).map_err(|error: CodecError| explain(error.into()))?;
+        let conversion = Conversion { is_strict: self.strict, ..Conversion::new(from, to) };
+        conversion.run(&mut input, &mut output).map_err(|error| explain(error.into()))?;
         output.flush()?;
         drop(output);
         let len_bytes = io::Seek::stream_position(&mut whole)?;

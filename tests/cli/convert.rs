@@ -48,7 +48,7 @@ fn i9_bad_data_is_named_by_its_place_and_nothing_of_it_is_written() {
 fn what_cannot_be_told_apart_is_not_guessed() {
     let spool = Spool::new();
     spool.mq_with(&["convert", "--to", "json"], "").fails(65).says("empty");
-    spool.mq_with(&["convert", "--to", "json"], "7").fails(65).says("both JSON and Msgpack");
+    spool.mq_with(&["convert", "--to", "json"], "7").fails(65).says("more than one format (json, msgpack, cbor)");
     spool.mq_with(&["convert", "--to", "json"], "hello").fails(65).says("none of the known formats");
     spool.mq_with(&["convert", "--to", "json", "--from", "json"], "7").ok().wrote("7");
 }
@@ -56,8 +56,8 @@ fn what_cannot_be_told_apart_is_not_guessed() {
 #[test]
 fn unknown_formats_are_refused_and_the_known_ones_are_named() {
     let spool = Spool::new();
-    spool.mq(&["convert", "--to", "yaml"]).status(2).silent().says("json, msgpack");
-    spool.mq(&["convert", "--to", "json", "--from", "text/plain"]).status(2).silent().says("json, msgpack");
+    spool.mq(&["convert", "--to", "xls"]).status(2).silent().says("json, jsonl, msgpack, cbor");
+    spool.mq(&["convert", "--to", "json", "--from", "text/html"]).status(2).silent().says("json, jsonl, msgpack");
     spool.mq(&["convert"]).status(2).silent().says("--to");
 }
 

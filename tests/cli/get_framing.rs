@@ -136,7 +136,7 @@ fn a_body_is_converted_on_receive_and_what_does_not_convert_stays_queued() {
     spool.mq(&["put", "q", "--type", "application/pdf", "-m", "{}"]).ok();
     spool.mq(&["get", "q", "--to", "msgpack"]).fails(65).says("application/pdf").says("stays queued");
     spool.mq(&["get", "q", "--to", "msgpack", "--from", "json", "--delete"]).ok().wrote(b"\x80");
-    spool.mq(&["get", "q", "--to", "nonsense"]).status(2).silent().says("json, msgpack");
+    spool.mq(&["get", "q", "--to", "nonsense"]).status(2).silent().says("json, jsonl, msgpack, cbor");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bodies that are wrong, or mean harm.
 
-use super::{json_to_json, json_to_msgpack, msgpack_to_json, refusal, run};
-use crate::codec::{CodecError, Format, MAX_DEPTH, Place};
+use super::{BOTH, json_to_json, json_to_msgpack, msgpack_to_json, refusal, run};
+use crate::codec::{CodecError, Conversion, Format, MAX_DEPTH, Place};
 
 fn place(from: Format, to: Format, body: &[u8]) -> Place {
     match run(from, to, body).unwrap_err() {
@@ -12,7 +12,7 @@ fn place(from: Format, to: Format, body: &[u8]) -> Place {
 
 #[test]
 fn an_empty_body_is_no_document() {
-    for &to in Format::ALL {
+    for to in BOTH {
         for body in ["", "  \n"] {
             assert!(refusal(Format::Json, to, body.as_bytes()).contains("the body is empty"));
         }
@@ -28,7 +28,7 @@ fn a_body_is_one_document() {
     }
     assert_eq!(json_to_json(" [1]\r\n\t "), "[1]");
     for body in [&[0x01, 0x02][..], &[0x90, 0x90], &[0xc0, b'\n'], &[0x81, 0xa0, 0xc0, 0x00]] {
-        for &to in Format::ALL {
+        for to in BOTH {
             let message = refusal(Format::Msgpack, to, body);
             assert!(message.contains(&format!("byte offset {}: more bytes", body.len() - 1)), "{message}");
         }
@@ -80,7 +80,7 @@ fn json_that_is_malformed_is_refused() {
         "[-]",
         "{\"a\":1e}",
     ] {
-        for &to in Format::ALL {
+        for to in BOTH {
             assert!(!refusal(Format::Json, to, body.as_bytes()).contains(" at line "), "{body}");
         }
     }
@@ -124,7 +124,7 @@ fn nesting_stops_at_the_limit() {
     let maps = format!("{}1{}", "{\"a\":".repeat(MAX_DEPTH), "}".repeat(MAX_DEPTH));
     assert_eq!(msgpack_to_json(&json_to_msgpack(&maps)), maps);
 
-    for &to in Format::ALL {
+    for to in BOTH {
         let message = refusal(Format::Json, to, nested(MAX_DEPTH + 1, "").as_bytes());
         assert!(message.contains("nest more than 120 levels"), "{message}");
         refusal(Format::Json, to, nested(MAX_DEPTH, r#"{"$ext":[1,[]]}"#).as_bytes());
@@ -160,7 +160,7 @@ fn lengths_that_lie_are_not_believed() {
         &[0x81, 0xa1, b'a'],
     ];
     for &body in bodies {
-        for &to in Format::ALL {
+        for to in BOTH {
             let message = refusal(Format::Msgpack, to, body);
             let expected = format!("msgpack body, byte offset {}: the body ends before", body.len());
             assert!(message.contains(&expected), "{body:x?}: {message}");
@@ -170,7 +170,7 @@ fn lengths_that_lie_are_not_believed() {
 
 #[test]
 fn msgpack_that_is_malformed_is_refused_with_its_offset() {
-    for &to in Format::ALL {
+    for to in BOTH {
         assert!(refusal(Format::Msgpack, to, &[0x92, 0x01, 0xc1]).contains("byte offset 2: the byte 0xc1"));
         for head in [&[0xa2][..], &[0xd9, 2], &[0xda, 0, 2], &[0xdb, 0, 0, 0, 2]] {
             let body = [&[0x91], head, &[0xff, 0xfe]].concat();
@@ -183,12 +183,19 @@ fn msgpack_that_is_malformed_is_refused_with_its_offset() {
 
 #[test]
 fn msgpack_that_json_has_no_form_for_is_refused() {
-    for key in
-        [&[0x01][..], &[0xc0], &[0xc3], &[0xcb, 0, 0, 0, 0, 0, 0, 0, 0], &[0x90], &[0x80], &[0xc4, 0], &[0xd4, 1, 1]]
-    {
+    for key in [&[0x90][..], &[0x80], &[0xc4, 0], &[0xd4, 1, 1]] {
         let body = [&[0x82, 0xa1, b'a', 0xc0], key, &[0xc0]].concat();
         let message = refusal(Format::Msgpack, Format::Json, &body);
-        assert!(message.contains("byte offset 4: a map key is not a string"), "{message}");
+        assert!(message.contains("byte offset 4: a map key is an array, a map or binary"), "{message}");
+    }
+    for (key, spelled) in
+        [(&[0x01][..], "1"), (&[0xc0], "null"), (&[0xc3], "true"), (&[0xcb, 0, 0, 0, 0, 0, 0, 0, 0], "0")]
+    {
+        let body = [&[0x81], key, &[0xc0]].concat();
+        assert_eq!(msgpack_to_json(&body), format!("{{\"{spelled}\":null}}"));
+        let strict = Conversion { is_strict: true, ..Conversion::new(Format::Msgpack, Format::Json) };
+        let error = strict.run(&mut body.as_slice(), &mut Vec::new()).unwrap_err().to_string();
+        assert!(error.contains(&format!("that the map key {spelled} is no string would be lost")), "{error}");
     }
     for map in [
         &b"\x81\xa7$binary\xa4aGk="[..],

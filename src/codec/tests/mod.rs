@@ -1,12 +1,17 @@
 //! Tests of the room, through its public face.
 
+mod cbor;
 mod convert;
 mod formats;
 mod framing;
 mod hostile;
+mod plain;
 mod properties;
 
 use super::{CodecError, Format, convert};
+
+/// The two that most tests are about.
+const BOTH: [Format; 2] = [Format::Json, Format::Msgpack];
 
 /// Converts a whole body held in memory.
 fn run(from: Format, to: Format, mut body: &[u8]) -> Result<Vec<u8>, CodecError> {

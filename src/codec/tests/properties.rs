@@ -141,8 +141,8 @@ proptest! {
 
     #[test]
     fn no_bytes_cause_a_panic(bytes in vec(any::<u8>(), 0..200)) {
-        for &from in Format::ALL {
-            for &to in Format::ALL {
+        for &from in Format::STRUCTURED {
+            for &to in Format::STRUCTURED {
                 if let Ok(out) = run(from, to, &bytes) {
                     prop_assert!(run(to, from, &out).is_ok());
                 }

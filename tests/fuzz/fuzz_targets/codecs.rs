@@ -44,12 +44,9 @@ fn check(from: Format, to: Format, input: &[u8]) {
     let again = converted(to, to, &output).expect("what was written can be read");
     assert_eq!(again, output, "written anew it is another document");
     assert!(!Format::detect(&output, output.len() as u64).is_ok_and(|format| format != to));
-    for other in Format::ALL {
-        // Msgpack may hold what JSON cannot (a map whose keys are no strings).
-        let Some(there) = converted(to, *other, &output) else {
-            assert!(*other == Format::Json || to == Format::Json, "{to} cannot become {other}");
-            continue;
-        };
+    for other in Format::STRUCTURED {
+        // Each may hold what the others cannot: keys that are no strings, integers of any length.
+        let Some(there) = converted(to, *other, &output) else { continue };
         let back = converted(*other, to, &there).expect("the way back");
         let there_again = converted(to, *other, &back).expect("and there once more");
         assert_eq!(there_again, there, "{to} to {other} and back is no fixed point");
@@ -58,7 +55,7 @@ fn check(from: Format, to: Format, input: &[u8]) {
 
 fuzz_target!(|data: &[u8]| {
     let [choice, input @ ..] = data else { return };
-    let from = Format::ALL[usize::from(*choice) % Format::ALL.len()];
+    let from = Format::STRUCTURED[usize::from(*choice) % Format::STRUCTURED.len()];
     // Deep nesting is a matter of a few bytes in Msgpack and of as many as there are levels in JSON.
     let nested: Vec<u8> = match choice >> 5 {
         0..=4 => input.to_vec(),
@@ -67,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
         _ => [&vec![b'['; 100_000], input].concat(),
     };
     let _ = Format::detect(&nested, nested.len() as u64);
-    for to in Format::ALL {
+    for to in Format::STRUCTURED {
         check(from, *to, &nested);
     }
     if let Ok(text) = std::str::from_utf8(input)
