@@ -15,6 +15,7 @@ use super::streams::{Stdout, StdoutError};
 use super::{Outcome, confirmed, is_attended, note};
 use crate::domain::QueueName;
 use crate::domain::lifecycle::State;
+use crate::domain::units::counted;
 use crate::store::{self, Filter, Listed, Store};
 
 /// How something is done to messages of a queue, and to which.
@@ -78,8 +79,8 @@ impl BulkArgs {
             let acted = act(&filter, &mut progress);
             progress.finish();
             if acted.is_err() && progress.count() > 0 {
-                let plural = if progress.count() == 1 { "" } else { "s" };
-                note(format_args!("{done} {} message{plural} {whence} before this:", progress.count()));
+                // Whoever repeats it has to know.
+                note(format_args!("{done} {} {whence} before this:", counted(progress.count(), "message")));
             }
             acted?
         };
@@ -88,8 +89,7 @@ impl BulkArgs {
             Stdout.write_all(format!("{line}\n").as_bytes()).map_err(StdoutError)?;
         } else {
             let would = if self.dry_run { "would have " } else { "" };
-            let plural = if messages == 1 { "" } else { "s" };
-            note(format_args!("{would}{done} {messages} message{plural} {whence}"));
+            note(format_args!("{would}{done} {} {whence}", counted(messages, "message")));
         }
         Ok(Outcome::Done)
     }

@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::{Context, Outcome, VerbArgs, note};
 use crate::domain::QueueName;
+use crate::domain::units::counted;
 use crate::store::Store as _;
 
 /// Remove a queue
@@ -29,7 +30,7 @@ impl VerbArgs for DropArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         let messages = context.store()?.drop_queue(&self.queue, self.force)?;
         if messages > 0 {
-            note(format_args!("dropped '{}' with {messages} message(s)", self.queue));
+            note(format_args!("dropped '{}' with {}", self.queue, counted(messages, "message")));
         }
         Ok(Outcome::Done)
     }

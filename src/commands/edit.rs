@@ -13,7 +13,7 @@ use tempfile::TempPath;
 use super::streams::{Interrupted, Signals, open_file};
 use super::{Context, Outcome, VerbArgs, note};
 use crate::domain::{MessageId, QueueName};
-use crate::store::{Body, Peeked, Store as _};
+use crate::store::{Body, Peeked, Store as _, read_full};
 
 /// Change the body of a message in an editor
 ///
@@ -173,15 +173,4 @@ fn is_same(body: &mut Body, path: &TempPath) -> Result<bool> {
             return Ok(true);
         }
     }
-}
-
-fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    Ok(filled)
 }

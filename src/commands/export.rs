@@ -11,6 +11,7 @@ use super::progress::Progress;
 use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs, note};
 use crate::domain::QueueName;
+use crate::domain::units::counted;
 use crate::store::{Store as _, Which};
 
 /// Write every message of a queue, in whatever state, as lines of JSON
@@ -51,8 +52,10 @@ impl VerbArgs for ExportArgs {
         progress.finish();
         written.and(flushed).map_err(StdoutError)?;
         let count = progress.count();
-        let plural = if count == 1 { "" } else { "s" };
-        note(format_args!("exported {count} message{plural} from '{}'", self.queue));
+        // Where nothing was looked at, there is nothing to say but why.
+        if looked.is_ok() || count > 0 {
+            note(format_args!("exported {} from '{}'", counted(count, "message"), self.queue));
+        }
         looked?;
         Ok(Outcome::Done)
     }

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
 use crate::domain::{MessageId, NewMessage, QueueName, Unique};
-use crate::store::{AtomicBatch, Error, Result as Stored, Store, UniquePut};
+use crate::store::{AtomicBatch, Error, Result as Stored, Store, UniquePut, read_full};
 
 /// How long a pipe has to be silent until what has arrived is put.
 const SILENCE: Duration = Duration::from_millis(3);
@@ -335,15 +335,4 @@ impl Read for Watched<'_> {
 /// Whether an error only says that a signal came.
 pub(super) fn is_interruption(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| interruption(cause).is_some())
-}
-
-fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..])? {
-            0 => break,
-            n => filled += n,
-        }
-    }
-    Ok(filled)
 }

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::streams::{Stdout, StdoutError};
 use super::{Context, NoSpool, Outcome, VerbArgs, note, visible};
 use crate::domain::QueueName;
+use crate::domain::units::counted;
 use crate::store::spool::fs::Names;
 use crate::store::spool::fsck::{Finding, Repair, Summary};
 use crate::store::spool::{Order, Spool};
@@ -128,7 +129,6 @@ impl FsckArgs {
             });
             return writeln!(output, "{line}");
         }
-        let counted = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let found = match (summary.found, summary.repaired) {
             (0, _) => "nothing is wrong".to_owned(),
             (found, 0) if !self.repair => format!("found {}", counted(found, "thing")),

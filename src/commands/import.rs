@@ -92,7 +92,10 @@ impl VerbArgs for ImportArgs {
             }
         };
         feeder.end_progress();
-        self.report(&feeder, &found);
+        // Where nothing was read, there is nothing to say but why.
+        if fed.is_ok() || feeder.put_count() > 0 || feeder.passed_over() > 0 {
+            self.report(&feeder, &found);
+        }
         fed?;
         feeder.finish()?;
         Ok(Outcome::Done)

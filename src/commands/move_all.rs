@@ -6,6 +6,7 @@ use clap::Args;
 use super::bulk::{BulkArgs, Deed, count_unclaimed};
 use super::{Context, Outcome, Usage, VerbArgs, creating};
 use crate::domain::QueueName;
+use crate::domain::units::counted;
 use crate::store::Store as _;
 
 /// Move messages of a queue to another
@@ -42,7 +43,7 @@ impl VerbArgs for MoveArgs {
             queue: from,
             done: "moved",
             whence: format!("from '{from}' to '{to}'"),
-            question: &|n| format!("move {n} message(s) from '{from}' to '{to}'?"),
+            question: &|n| format!("move {} from '{from}' to '{to}'?", counted(n, "message")),
             count: &|which| count_unclaimed(&store, from, which),
         };
         self.bulk.carry_out(&deed, |which, progress| {

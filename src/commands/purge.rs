@@ -6,6 +6,7 @@ use clap::Args;
 use super::bulk::{BulkArgs, Deed, count_meant};
 use super::{Context, Outcome, VerbArgs};
 use crate::domain::QueueName;
+use crate::domain::units::counted;
 use crate::store::Store as _;
 
 /// Delete messages of a queue
@@ -37,7 +38,7 @@ impl VerbArgs for PurgeArgs {
             queue,
             done: "deleted",
             whence: format!("of '{queue}'"),
-            question: &|n| format!("delete {n} message(s) of '{queue}'?"),
+            question: &|n| format!("delete {} of '{queue}'?", counted(n, "message")),
             count: &|which| count_meant(&store, queue, which),
         };
         self.bulk.carry_out(&deed, |which, progress| Ok(store.purge_some(queue, which, &mut || progress.step())?))

@@ -12,6 +12,7 @@ use super::feed::{Feeder, Frames, is_interruption};
 use super::streams::{Input, open_file};
 use super::{Context, Outcome, Usage, VerbArgs, creating, duration, note};
 use crate::codec::framing::Framing;
+use crate::domain::units::counted;
 use crate::domain::{Attributes, Durability, Group, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
 use crate::store::Store as _;
 
@@ -224,16 +225,15 @@ impl VerbArgs for PutArgs {
             if self.batch.is_some() {
                 note(format_args!("nothing was put to '{}', since it is all of the batch or none:", self.queue));
             } else if many || is_interruption(error) {
-                let (unit, verb) = if count == 1 { (self.unit(), "was") } else { (self.unit(), "were") };
-                let plural = if count == 1 { "" } else { "s" };
-                note(format_args!("{count} {unit}{plural} {verb} put to '{}' before this:", self.queue));
+                let verb = if count == 1 { "was" } else { "were" };
+                note(format_args!("{} {verb} put to '{}' before this:", counted(count, self.unit()), self.queue));
             }
         }
         put?;
         if let Err(error) = feeder.finish() {
-            let (plural, verb) = if count == 1 { ("", "was") } else { ("s", "were") };
-            let id = if count == 1 { "its id" } else { "some ids" };
-            let told = format!("{count} message{plural} {verb} put to '{}', but {id} could not be written", self.queue);
+            let (verb, ids) = if count == 1 { ("was", "its id") } else { ("were", "some ids") };
+            let put = counted(count, "message");
+            let told = format!("{put} {verb} put to '{}', but {ids} could not be written", self.queue);
             return Err(error.context(told));
         }
         Ok(Outcome::Done)

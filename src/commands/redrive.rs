@@ -11,7 +11,7 @@ use clap::Args;
 use super::bulk::{BulkArgs, Deed};
 use super::{Context, Outcome, VerbArgs, creating, note};
 use crate::domain::lifecycle::State;
-use crate::domain::units::parse_rate;
+use crate::domain::units::{counted, parse_rate};
 use crate::domain::{MessageId, QueueName};
 use crate::store::{self, Filter, Store};
 
@@ -85,7 +85,7 @@ impl VerbArgs for RedriveArgs {
             queue,
             done: "redriven",
             whence: format!("from '{queue}'"),
-            question: &|n| format!("send {n} message(s) of '{queue}' back?"),
+            question: &|n| format!("send {} of '{queue}' back?", counted(n, "message")),
             count: &|which| {
                 let origins = Origins::of(&store, queue, which)?;
                 let count = origins.counts.values().sum();
@@ -99,10 +99,9 @@ impl VerbArgs for RedriveArgs {
                 None => Origins::of(&store, queue, which)?,
             };
             if origins.counts.is_empty() && origins.own > 0 {
-                note(format_args!(
-                    "{} message(s) of '{queue}' were put to it, and come from no other queue",
-                    origins.own
-                ));
+                let (were, come) = if origins.own == 1 { ("was", "comes") } else { ("were", "come") };
+                let own = counted(origins.own, "message");
+                note(format_args!("{own} of '{queue}' {were} put to it, and {come} from no other queue"));
             }
             for origin in origins.counts.keys().filter(|_| to.is_none()) {
                 // Before any is moved.

@@ -1,13 +1,12 @@
 //! `mq replay`: puts deleted messages again that the queue's archive still has.
 
-use std::cell::Cell;
-
 use anyhow::Result;
 use clap::Args;
 
 use super::bulk::{BulkArgs, Deed, count_archived};
 use super::{Context, NO_STATES, Outcome, Usage, VerbArgs, note};
 use crate::domain::QueueName;
+use crate::domain::units::counted;
 use crate::store::Store as _;
 
 /// Put deleted messages of a queue again
@@ -52,20 +51,9 @@ impl VerbArgs for ReplayArgs {
             queue,
             done: "replayed",
             whence: format!("of '{queue}'"),
-            question: &|n| format!("put {n} deleted message(s) of '{queue}' again?"),
+            question: &|n| format!("put {} of '{queue}' again?", counted(n, "deleted message")),
             count: &|which| count_archived(&store, queue, which),
         };
-        self.bulk.carry_out(&deed, |which, progress| {
-            let count = Cell::new(0_u64);
-            let replayed = store.replay(queue, which, &mut || {
-                count.set(count.get() + 1);
-                progress.step()
-            });
-            if replayed.is_err() && count.get() > 0 {
-                // Whoever repeats it has to know.
-                note(format_args!("{} message(s) of '{queue}' were replayed, but not all", count.get()));
-            }
-            Ok(replayed?)
-        })
+        self.bulk.carry_out(&deed, |which, progress| Ok(store.replay(queue, which, &mut || progress.step())?))
     }
 }

@@ -1,4 +1,5 @@
-//! Instants and durations: milliseconds for what is told, whole seconds for what names a directory.
+//! Instants and durations: milliseconds for what is told, whole seconds for what names a directory. Sizes, rates, and
+//! numbers of things in words.
 //!
 //! A second that ends something (a claim, a delay) is always rounded *up*, so nothing ends early.
 
@@ -126,6 +127,18 @@ pub fn format_size(bytes: u64) -> String {
         .map_or_else(|| "0B".to_owned(), |(unit, unit_bytes)| format!("{}{unit}", bytes / unit_bytes))
 }
 
+/// Writes a size for people: in the largest unit of which there are ten at least, rounded down.
+pub fn size_in_words(bytes: u64) -> String {
+    let fits = |(_, unit_bytes): &&(&str, u64)| bytes / unit_bytes >= 10;
+    let (unit, unit_bytes) = SIZES.iter().find(fits).unwrap_or(&("B", 1));
+    format!("{} {unit}", bytes / unit_bytes)
+}
+
+/// Writes how many there are of something: `1 message`, `2 messages`.
+pub fn counted(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Reads a rate (`10`, `10/s`, `100/m`, `5/h`; a number alone is per second) as the time from one to the next.
 pub fn parse_rate(text: &str) -> Result<Duration, Invalid> {
     let invalid = || Invalid::new(text, "a rate: a number from 1 up, alone or as in 10/s, 100/m or 5/h");
@@ -200,6 +213,14 @@ mod tests {
         for text in ["", "5", "5K", "5MB", "5 MiB", "-1B", "+1B", "1.5GiB", "MiB", "5mib", "99999999999TiB", "1B "] {
             assert!(parse_size(text).is_err(), "{text} was taken for a size");
         }
+    }
+
+    #[test]
+    fn words_for_people_are_right() {
+        for (bytes, words) in [(0, "0 B"), (9, "9 B"), (10_239, "10239 B"), (10_240, "10 KiB"), (15 << 40, "15 TiB")] {
+            assert_eq!(size_in_words(bytes), words);
+        }
+        assert_eq!([0, 1, 2].map(|n| counted(n, "message")), ["0 messages", "1 message", "2 messages"]);
     }
 
     #[test]

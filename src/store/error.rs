@@ -29,7 +29,7 @@ pub enum Error {
     #[error("the queue '{0}' exists already")]
     QueueExists(QueueName),
     /// The queue cannot be dropped as it is.
-    #[error("the queue '{queue}' still holds {messages} message(s) or other files")]
+    #[error("the queue '{queue}' still holds {}", held_in_words(*messages))]
     QueueNotEmpty {
         /// The queue.
         queue: QueueName,
@@ -189,6 +189,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// What a queue that cannot be dropped holds.
+fn held_in_words(messages: u64) -> String {
+    let (message, file) = if messages == 1 { ("message", "file") } else { ("messages", "files") };
+    format!("{messages} {message} or other {file}")
 }
 
 /// The result of asking an engine.

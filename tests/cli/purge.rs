@@ -43,7 +43,7 @@ fn on_a_terminal_it_asks_first() {
         return;
     }
     let refused = ask("\n").ok();
-    assert!(refused.text().contains("delete 1 message(s) of 'q'? [y/N]"), "{refused}");
+    assert!(refused.text().contains("delete 1 message of 'q'? [y/N]"), "{refused}");
     assert!(refused.text().contains("nothing was deleted"), "{refused}");
     assert_eq!(spool.count("q", "ready"), 1);
     assert!(ask("y\n").ok().text().contains("deleted 1"));

@@ -79,7 +79,11 @@ fn what_has_nowhere_to_go_stays() {
     spool.mq(&["redrive", "graves", "--put-to", "a"]).ok().says("redriven 2");
     spool.mq(&["redrive", "graves", "--to", "b"]).ok().says("redriven 1");
     assert_eq!(spool.bodies("b"), ["three"]);
-    spool.mq(&["redrive", "b"]).ok().says("come from no other queue").says("redriven 0");
+    spool
+        .mq(&["redrive", "b"])
+        .ok()
+        .says("1 message of 'b' was put to it, and comes from no other queue")
+        .says("redriven 0");
     spool.mq(&["redrive", "missing"]).fails(66).says("'missing'");
 }
 

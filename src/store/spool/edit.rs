@@ -22,7 +22,7 @@ use super::fs::{Access, Fault, FileHandle, Fs};
 use super::layout::EntryOf;
 use super::moves::Moved;
 use super::put::{Temporary, write_body};
-use super::record::{BodyPlace, Draft, Opened, ReadError, read_log};
+use super::record::{BodyPlace, Draft, Opened, read_log};
 use super::room::Load;
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageId, MessageName, Policy};
@@ -121,13 +121,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let header = opened.header().to_vec();
             opened.check().map(|checked| (header, checked))
         });
-        let (header, (message, body, file, place)) = checked.map_err(|error| {
-            let source = match error {
-                ReadError::Io(error) => error,
-                ReadError::Damaged(why) => io::Error::new(io::ErrorKind::InvalidData, why),
-            };
-            Error::Io { action: "read", path: path.to_owned(), source }
-        })?;
+        let (header, (message, body, file, place)) = checked.map_err(|error| error.at(path))?;
         let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
         let listed = Listed { message, state, deliveries: name.deliveries, failures, unread: None };
         Ok(Some((Shown { name, file, header, place }, Peeked { listed, body })))

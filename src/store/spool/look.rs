@@ -148,13 +148,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.at("open", path)?,
         };
-        let (message, body, file, place) = Opened::new(file).and_then(Opened::check).map_err(|error| {
-            let source = match error {
-                ReadError::Io(error) => error,
-                ReadError::Damaged(why) => io::Error::new(io::ErrorKind::InvalidData, why),
-            };
-            Error::Io { action: "read", path: path.to_owned(), source }
-        })?;
+        let (message, body, file, place) = Opened::new(file).and_then(Opened::check).map_err(|error| error.at(path))?;
         let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
         Ok(Some(Peeked {
             listed: Listed { message, state, deliveries: name.deliveries, failures, unread: None },

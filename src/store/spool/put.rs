@@ -22,7 +22,7 @@ use super::sweep::Thoroughness;
 use super::{Order, Queue};
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, UnixMillis};
-use crate::store::{At, Error, Failure, Message, Result, UniquePut};
+use crate::store::{At, Error, Failure, Message, Result, UniquePut, read_full};
 
 /// How much of a body is in memory at a time.
 const CHUNK: usize = 128 * 1024;
@@ -258,18 +258,4 @@ fn write_rest<H: FileHandle>(
             so_far(written)?;
         }
     }
-}
-
-/// Fills `buffer` as far as the source goes; less than all of it means that the source has ended.
-fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match source.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(n) => filled += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }

@@ -13,6 +13,7 @@
 
 use std::io;
 use std::io::SeekFrom;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,17 @@ pub(crate) enum ReadError {
     Io(io::Error),
     /// The file is not what a put has written.
     Damaged(String),
+}
+
+impl ReadError {
+    /// As the error of who needed the file at `path`.
+    pub(super) fn at(self, path: &Path) -> Error {
+        let source = match self {
+            Self::Io(error) => error,
+            Self::Damaged(why) => io::Error::new(io::ErrorKind::InvalidData, why),
+        };
+        Error::Io { action: "read", path: path.to_owned(), source }
+    }
 }
 
 impl From<io::Error> for ReadError {

@@ -26,7 +26,7 @@ use super::fs::{Access, Bell, Fault, FileHandle, Fs, Status, is_of_the_file};
 use super::layout::{EntryOf, Place, classify, parse_hex};
 use super::record::{Opened, ReadError};
 use super::sweep::Thoroughness;
-use crate::domain::units::format_size;
+use crate::domain::units::{counted, format_size, size_in_words};
 use crate::domain::{Clock, MessageId, NewMessage, Policy, UnixMillis};
 use crate::store::{At, Error, Result};
 
@@ -153,7 +153,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let reserve = policy.reserve_of_disk(space.bytes, space.inodes);
         let no_reserve = |key, free, reserve| Err(Error::NoReserve { path: dir.to_owned(), free, reserve, key });
         if reserve.bytes > 0 && space.free_bytes < reserve.bytes.saturating_add(bytes) {
-            return no_reserve("reserve", in_words(space.free_bytes), in_words(reserve.bytes));
+            return no_reserve("reserve", size_in_words(space.free_bytes), size_in_words(reserve.bytes));
         }
         if reserve.inodes > 0 && space.inodes > 0 && space.free_inodes < reserve.inodes.saturating_add(files) {
             let files = |number: u64| format!("room for {number} files");
@@ -225,10 +225,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             count = self.count_anew(&file)?;
         }
         let Some((cap, limit)) = cap_exceeded(count.held, load, policy) else { return Ok((file, count)) };
-        let held = match (cap, count.held.messages) {
-            ("max-messages", 1) => "1 message".to_owned(),
-            ("max-messages", messages) => format!("{messages} messages"),
-            _ => in_words(count.held.bytes),
+        let held = match cap {
+            "max-messages" => counted(count.held.messages, "message"),
+            _ => size_in_words(count.held.bytes),
         };
         Err(Error::Full { queue: self.name.clone(), held, cap, limit })
     }
@@ -499,11 +498,4 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 /// How long the put of these messages waits for room.
 pub(super) fn longest_wait<'a>(batch: impl Iterator<Item = &'a NewMessage>) -> Duration {
     batch.map(|new| new.wait).max().unwrap_or_default()
-}
-
-/// A size for people.
-fn in_words(bytes: u64) -> String {
-    const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-    let (unit, unit_bytes) = UNITS.into_iter().find(|(_, unit)| bytes >= 10 * unit).unwrap_or(("B", 1));
-    format!("{} {unit}", bytes / unit_bytes)
 }
