@@ -2,6 +2,9 @@
 //!
 //! Each message is a step of its own: interrupted, what is done is done and the rest is as it was, and the same command
 //! goes on with it.
+//!
+//! All of nothing is done without a word of complaint, so that a script can do it twice. Who chose among the messages meant
+//! some: where none of them is there the outcome is [`Outcome::Nothing`], also of a dry run.
 
 use std::io::Write as _;
 use std::ops::ControlFlow;
@@ -67,8 +70,11 @@ impl BulkArgs {
         let Deed { queue, done, whence, .. } = deed;
         let filter = self.filter.into_filter();
         // A large queue takes a while to count: only where the number is needed.
-        let there = if self.dry_run || !self.yes && is_attended() { (deed.count)(&filter)? } else { 0 };
-        if !self.dry_run && !confirmed(self.yes, &(deed.question)(there))? {
+        let is_counted = self.dry_run || !self.yes && is_attended();
+        let there = if is_counted { (deed.count)(&filter)? } else { 0 };
+        // (Nobody is asked about nothing.)
+        let is_question = !self.dry_run && is_counted && there > 0;
+        if is_question && !confirmed(self.yes, &(deed.question)(there))? {
             note(format_args!("nothing was {done}"));
             return Ok(Outcome::Done);
         }
@@ -91,7 +97,7 @@ impl BulkArgs {
             let would = if self.dry_run { "would have " } else { "" };
             note(format_args!("{would}{done} {} {whence}", counted(messages, "message")));
         }
-        Ok(Outcome::Done)
+        Ok(Outcome::of_matched(messages, &filter))
     }
 }
 

@@ -22,6 +22,9 @@ use crate::store::{Archived, Failure, Filter, Listed, Message, Store};
 ///
 /// With --archived: of a queue with the policy archive=DUR, the messages that were deleted less than DUR ago, which
 /// mq replay puts again; as JSON, kept_until says when that ends.
+///
+/// Where options or ids choose among the messages and none of them is there, the exit status is 1; an empty queue of which
+/// all was asked for is status 0.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -65,23 +68,25 @@ impl VerbArgs for ListArgs {
         };
         let flushed = output.flush();
         let (_, _) = output.into_parts();
-        listed?;
+        let count = listed?;
         flushed.map_err(StdoutError)?;
-        Ok(Outcome::Done)
+        Ok(Outcome::of_matched(count, &which))
     }
 }
 
-fn queues(json: bool, context: &Context, output: &mut impl Write) -> Result<()> {
-    for queue in context.store()?.queues()? {
+fn queues(json: bool, context: &Context, output: &mut impl Write) -> Result<u64> {
+    let queues = context.store()?.queues()?;
+    for queue in &queues {
         let line = if json { serde_json::json!({ "queue": queue }).to_string() } else { queue.to_string() };
         writeln!(output, "{line}").map_err(StdoutError)?;
     }
-    Ok(())
+    Ok(queues.len() as u64)
 }
 
-fn messages(queue: &QueueName, which: &Filter, json: bool, context: &Context, output: &mut impl Write) -> Result<()> {
+/// Returns how many there are.
+fn messages(queue: &QueueName, which: &Filter, json: bool, context: &Context, output: &mut impl Write) -> Result<u64> {
     let now = SystemClock.now();
-    let mut written = Ok(());
+    let (mut written, mut count) = (Ok(()), 0);
     let store = context.store()?;
     begin(&store, queue, 7, json, output)?;
     store.list(queue, which, &mut |listed| {
@@ -94,14 +99,17 @@ fn messages(queue: &QueueName, which: &Filter, json: bool, context: &Context, ou
             Row { message, state, deliveries: *deliveries, failures, unread: unread.as_deref() }
                 .write(queue, now, output)
         };
+        count += 1;
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok(written.map_err(StdoutError)?)
+    written.map_err(StdoutError)?;
+    Ok(count)
 }
 
-fn archived(queue: &QueueName, which: &Filter, json: bool, context: &Context, output: &mut impl Write) -> Result<()> {
+/// Returns how many there are.
+fn archived(queue: &QueueName, which: &Filter, json: bool, context: &Context, output: &mut impl Write) -> Result<u64> {
     let now = SystemClock.now();
-    let mut written = Ok(());
+    let (mut written, mut count) = (Ok(()), 0);
     let store = context.store()?;
     begin(&store, queue, ARCHIVED.len(), json, output)?;
     store.list_archived(queue, which, &mut |archived| {
@@ -114,9 +122,11 @@ fn archived(queue: &QueueName, which: &Filter, json: bool, context: &Context, ou
             Row { message, state, deliveries: *deliveries, failures, unread: unread.as_deref() }
                 .write(queue, now, output)
         };
+        count += 1;
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok(written.map_err(StdoutError)?)
+    written.map_err(StdoutError)?;
+    Ok(count)
 }
 
 /// Writes the heading, with so many columns for the state, when it is known that there is such a queue.

@@ -14,7 +14,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches};
 
 use crate::domain::{Policy, QueueName};
 use crate::store::spool::Spool;
-use crate::store::{self, Store};
+use crate::store::{self, Filter, Store};
 
 mod bulk;
 mod convert;
@@ -54,7 +54,7 @@ pub(crate) use run::NoProgram;
 pub(crate) enum Outcome {
     /// Done.
     Done,
-    /// There was nothing: an empty queue, a wait that timed out.
+    /// There was nothing: an empty queue, a wait that timed out, a choice among messages that none of them fits.
     Nothing,
     /// What was looked at is not as it should be.
     Found,
@@ -62,6 +62,13 @@ pub(crate) enum Outcome {
     Command(u8),
     /// Some of what was asked for failed, the rest is done.
     Failed(Vec<anyhow::Error>),
+}
+
+impl Outcome {
+    /// Of a verb that found so many of the messages that are meant: nothing, where some were chosen and none was there.
+    fn of_matched(matched: u64, which: &Filter) -> Self {
+        if matched == 0 && !which.is_all() { Self::Nothing } else { Self::Done }
+    }
 }
 
 /// What every verb is given.

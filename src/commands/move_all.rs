@@ -15,6 +15,8 @@ use crate::store::Store as _;
 /// keep their ids; their delivery counts begin again, and so does the age of one for which the retention there is over. A
 /// unique key goes along, but for its window; where another message has it, the message stays, and the status is 75. On a
 /// terminal it asks first. Interrupted, it has moved some of them, and can be done again.
+///
+/// Where options choose among the messages and none of them could be moved, the exit status is 1; an empty queue is status 0.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

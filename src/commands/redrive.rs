@@ -22,6 +22,9 @@ use crate::store::{self, Filter, Store};
 /// their delivery counts begin again, and so does the age of one for which the retention there is over. A unique key is in
 /// force again; where another message has it by now, the dead letter stays, and the status is 75. What is claimed, or was put
 /// to QUEUE itself, stays. On a terminal it asks first. Interrupted, it has sent some of them back, and can be done again.
+///
+/// Where options choose among the messages and none of them could be sent back, the exit status is 1; an empty queue is
+/// status 0.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -19,6 +19,7 @@ use crate::store::Store as _;
 /// it is repeated it puts those again as well. On a terminal it asks first.
 ///
 /// mq list QUEUE --archived shows what there is. A message that cannot be read is left out, and the exit status is 74.
+/// Where options choose among the messages and none of them is there, it is 1; an empty archive is status 0.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -22,6 +22,36 @@ fn every_message_goes_in_whatever_state_and_the_count_is_told() {
 }
 
 #[test]
+fn a_choice_that_means_no_message_is_told_by_the_status() {
+    let spool = Spool::new();
+    spool.mq(&["create", "q"]).ok();
+    let unknown = "018bcfe5-684b-722a-b1ba-804098e6cb29";
+    // All of nothing is done at once, and can be done twice.
+    for line in ["purge q", "purge q --dry-run", "move q r", "redrive q", "replay q", "list q", "list q --archived"] {
+        spool.mq(&line.split(' ').collect::<Vec<_>>()).ok();
+    }
+    spool.put("q", "x");
+    for verb in ["purge q", "move q r", "redrive q", "replay q", "list q", "list q --archived"] {
+        for choice in [["--id", unknown], ["--attr", "colour=red"], ["--older", "1h"]] {
+            let line: Vec<&str> = verb.split(' ').chain(choice).collect();
+            spool.mq(&line).status(1);
+            if verb.starts_with("list") {
+                spool.mq(&[&line[..], &["--json"]].concat()).nothing();
+            } else {
+                spool.mq(&[&line[..], &["--dry-run"]].concat()).status(1).silent().says(" 0 messages");
+                let json = spool.mq(&[&line[..], &["--json"]].concat()).status(1).json();
+                assert!(json.as_object().unwrap().values().any(|value| *value == 0), "{json}");
+            }
+        }
+    }
+    spool.mq(&["list", "q", "--state", "delayed"]).status(1).quiet();
+    spool.mq(&["list", "q", "--state", "ready"]).ok();
+    // One of two is some.
+    let id = spool.mq(&["list", "q", "--json"]).ok().json()["id"].as_str().unwrap().to_owned();
+    spool.mq(&["purge", "q", "--id", unknown, "--id", &id]).ok().says("deleted 1 message of 'q'");
+}
+
+#[test]
 fn a_policy_survives_a_purge() {
     let spool = Spool::new();
     spool.mq(&["create", "q", "visibility=5m"]).ok();

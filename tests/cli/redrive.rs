@@ -122,7 +122,7 @@ fn the_table_says_why_and_whence() {
     assert!(lines[1].contains("  a  ") && lines[1].ends_with(" ago: exit status: 3"), "{table}");
     let of_b = spool.mq(&["list", "graves", "--put-to", "b"]).ok().lines();
     assert_eq!(of_b.len(), 2);
-    assert_eq!(spool.mq(&["list", "graves", "--older", "1h"]).ok().lines().len(), 1);
+    assert_eq!(spool.mq(&["list", "graves", "--older", "1h"]).status(1).lines().len(), 1);
     assert_eq!(spool.mq(&["list", "graves", "--state", "ready", "--deliveries", "1", "--json"]).ok().jsons().len(), 3);
     spool.mq(&["list", "--older", "1h"]).fails(2).says("QUEUE");
     spool.mq(&["list", "graves", "--state", "dead"]).status(2).says("ready, delayed, claimed, held or waiting");

@@ -51,7 +51,7 @@ fn only_what_is_meant_is_put_again() {
     let json = spool.mq(&["replay", "q", "--id", &id, "--json"]).ok().quiet().json();
     assert_eq!(json, serde_json::json!({ "queue": "q", "replayed": 1, "dry_run": false }));
     spool.mq(&["replay", "q", "--attr", "body=one", "--newer", "1h"]).ok().says("replayed 1 message of 'q'");
-    spool.mq(&["replay", "q", "--older", "1h"]).ok().says("replayed 0 messages");
+    spool.mq(&["replay", "q", "--older", "1h"]).status(1).says("replayed 0 messages");
     assert_eq!(spool.bodies("q"), ["two", "one"]);
     for line in [["replay", "q", "--state", "ready"].as_slice(), &["list", "q", "--archived", "--state", "ready"]] {
         spool.mq(line).fails(2).says("in no state");
