@@ -25,7 +25,7 @@ use crate::store::{Error, Store as _};
 ///   max-messages=N        a put that would make it more fails with status 75,
 ///                         or waits (put --wait) [none]
 ///   max-bytes=SIZE        the same for the size of all messages, such as
-///                         64MiB; headers count [none]
+///                         64MiB; headers count, the archive does not [none]
 ///   reserve=SIZE          puts leave so much of the disk free; none, default
 ///                         [a hundredth of it, 64MiB at most]
 ///   reserve-inodes=N      and room for so many files [a hundredth, 1024 at
@@ -79,9 +79,7 @@ fn parse_mode(text: &str) -> Result<u32, Invalid> {
 impl VerbArgs for CreateArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         let mut policy = Policy::default();
-        for setting in &self.settings {
-            policy.apply(setting)?;
-        }
+        policy.apply_all(&self.settings)?;
         match context.store()?.create_queue(&self.queue, &policy, self.mode) {
             Err(Error::QueueExists(_)) if self.if_missing => Ok(Outcome::Done),
             other => Ok(other.map(|()| Outcome::Done)?),

@@ -15,7 +15,7 @@ use clap::Args;
 use super::envelope::Facts;
 use super::frames::{Count, FrameArgs, Unwritten};
 use super::streams::{Output, Stdout, create_file, open_descriptor, write_failed};
-use super::{Context, Outcome, VerbArgs, duration, note};
+use super::{Context, Outcome, Usage, VerbArgs, duration, note};
 use crate::codec::framing::FramingError;
 use crate::codec::{Conversion, Format};
 use crate::domain::{Clock as _, Durability, QueueName, Receipt, SystemClock, UnixSeconds, Visibility};
@@ -126,6 +126,9 @@ enum NotEmitted {
 impl VerbArgs for GetArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         self.frames.check(self.count != Count::UpTo(1), self.json)?;
+        if self.visibility.is_some_and(|visibility| visibility.is_zero()) {
+            return Err(Usage("--visibility 0s: the claim would be over at once; mq peek only looks".to_owned()).into());
+        }
         if let Some(program) = self.command.first() {
             super::run::check_program(program)?;
         }

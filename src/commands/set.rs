@@ -28,9 +28,7 @@ pub(crate) struct SetArgs {
 
 impl VerbArgs for SetArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
-        context.store()?.change_policy(&self.queue, &mut |policy| {
-            self.settings.iter().try_for_each(|setting| policy.apply(setting))
-        })?;
+        context.store()?.change_policy(&self.queue, &mut |policy| policy.apply_all(&self.settings))?;
         Ok(Outcome::Done)
     }
 }

@@ -4,11 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
+use self::text::{duration_text, optional_duration_text, optional_size_text};
 use super::retry::{Backoff, Factor, Percent};
-use super::units::{format_duration, format_size, parse_duration, parse_size};
+use super::units::{parse_duration, parse_size};
 use super::{Invalid, MessageName};
+
+mod check;
+mod text;
+
+pub use check::PolicyError;
 
 /// 1 to 80 of `A-Z a-z 0-9 . _ -`, not starting with `.` or `-`: safe as a file name and as a shell word.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -241,48 +247,6 @@ impl Default for Policy {
     }
 }
 
-/// A setting that was refused, and why.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// No such setting.
-    #[error("there is no setting '{0}'; a queue has {keys}", keys = Policy::KEYS.join(", "))]
-    UnknownKey(String),
-    /// Not of the form KEY=VALUE.
-    #[error("'{0}' is not a setting: KEY=VALUE, such as visibility=5m")]
-    NotAPair(String),
-    /// The setting does not take this value.
-    #[error("{key}: {source}")]
-    BadValue {
-        /// The setting.
-        key: &'static str,
-        /// What is wrong with the value.
-        source: Invalid,
-    },
-    /// The first delay is longer than any may be.
-    #[error(
-        "retry-delay is {} and its ceiling, retry-max, is {}: set retry-max to no less than retry-delay",
-        format_duration(*delay),
-        format_duration(*max)
-    )]
-    RetryMaxTooShort {
-        /// The first delay.
-        delay: Duration,
-        /// The ceiling.
-        max: Duration,
-    },
-}
-
-impl PolicyError {
-    /// The settings that it is about, the most likely culprit first.
-    pub fn keys(&self) -> &[&'static str] {
-        match self {
-            Self::UnknownKey(_) | Self::NotAPair(_) => &[],
-            Self::BadValue { key, .. } => std::slice::from_ref(key),
-            Self::RetryMaxTooShort { .. } => &["retry-max", "retry-delay"],
-        }
-    }
-}
-
 impl Policy {
     /// What [`Policy::apply`] can set.
     pub const KEYS: [&'static str; 16] = [
@@ -303,6 +267,19 @@ impl Policy {
         "retry-jitter",
         "archive",
     ];
+
+    /// Applies settings as [`Self::apply`] does, of each key one at most.
+    pub fn apply_all(&mut self, settings: &[String]) -> Result<(), PolicyError> {
+        for (at, setting) in settings.iter().enumerate() {
+            let key = setting.split_once('=').map_or("", |(key, _)| key);
+            let is_again = settings[..at].iter().any(|other| other.split_once('=').is_some_and(|(k, _)| k == key));
+            if let Some(key) = Self::KEYS.into_iter().find(|known| is_again && *known == key) {
+                return Err(PolicyError::SetTwice(key));
+            }
+            self.apply(setting)?;
+        }
+        Ok(())
+    }
 
     /// Applies one setting written as `KEY=VALUE`; `none` takes an optional one away.
     pub fn apply(&mut self, setting: &str) -> Result<(), PolicyError> {
@@ -333,32 +310,6 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether this policy makes sense for the queue `name`.
-    pub fn check_for(&self, name: &QueueName) -> Result<(), PolicyError> {
-        let bad = |source| PolicyError::BadValue { key: "dead-letter", source };
-        if self.dead_letter.as_ref() == Some(name) {
-            return Err(bad(Invalid::new(name.as_str(), "a dead-letter queue: it must be another queue")));
-        }
-        if self.max_deliveries == Some(0) {
-            let source = Invalid::new("0", MAX_DELIVERIES);
-            return Err(PolicyError::BadValue { key: "max-deliveries", source });
-        }
-        if self.max_deliveries.is_some() || self.expired == Expired::DeadLetter {
-            self.dead_letter_queue(name).map_err(bad)?;
-        }
-        for (key, cap, expected) in
-            [("max-messages", self.max_messages, MAX_MESSAGES), ("max-bytes", self.max_bytes, MAX_BYTES)]
-        {
-            if cap == Some(0) {
-                return Err(PolicyError::BadValue { key, source: Invalid::new("0", expected) });
-            }
-        }
-        if self.retry_max < self.retry_delay {
-            return Err(PolicyError::RetryMaxTooShort { delay: self.retry_delay, max: self.retry_max });
-        }
-        Ok(())
-    }
-
     /// Whether what the queue holds has to be counted.
     pub fn is_capped(&self) -> bool {
         self.max_messages.is_some() || self.max_bytes.is_some()
@@ -372,8 +323,12 @@ impl Policy {
 
     /// How long a message that failed is left alone: what its holder says, or else the queue's back-off.
     pub fn delay_of_release(&self, name: &MessageName, said: Option<Duration>) -> Duration {
+        said.unwrap_or_else(|| self.backoff().delay_after(name.id, name.deliveries))
+    }
+
+    fn backoff(&self) -> Backoff {
         let Self { retry_delay: initial, retry_factor: factor, retry_max: ceiling, retry_jitter: jitter, .. } = *self;
-        said.unwrap_or_else(|| Backoff { initial, factor, ceiling, jitter }.delay_after(name.id, name.deliveries))
+        Backoff { initial, factor, ceiling, jitter }
     }
 
     /// Where the dead letters of the queue `name` go.
@@ -413,79 +368,6 @@ fn reserve(value: &str, parse: impl Fn(&str) -> Result<u64, Invalid>) -> Result<
 
 fn optional<T>(value: &str, parse: impl Fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Invalid> {
     if value == "none" { Ok(None) } else { parse(value).map(Some) }
-}
-
-mod duration_text {
-    use super::{Deserializer, Duration, Serializer, fmt, format_duration, parse_duration};
-
-    /// Parses where the text is read, so that an error has the text's own place in the file.
-    struct Visitor;
-
-    impl serde::de::Visitor<'_> for Visitor {
-        type Value = Duration;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a duration in quotes, such as \"30s\"")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {
-            parse_duration(text).map_err(E::custom)
-        }
-    }
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&format_duration(*duration))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        from.deserialize_str(Visitor)
-    }
-}
-
-mod optional_duration_text {
-    use super::{Deserializer, Duration, Serializer, duration_text};
-
-    #[allow(clippy::ref_option)] // serde's `with` hands over a reference to the field.
-    pub(super) fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
-        match duration {
-            Some(duration) => duration_text::serialize(duration, to),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-        duration_text::deserialize(from).map(Some)
-    }
-}
-
-mod optional_size_text {
-    use super::{Deserializer, Serializer, fmt, format_size, parse_size};
-
-    struct Visitor;
-
-    impl serde::de::Visitor<'_> for Visitor {
-        type Value = u64;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a size in quotes, such as \"64MiB\"")
-        }
-
-        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<u64, E> {
-            parse_size(text).map_err(E::custom)
-        }
-    }
-
-    #[allow(clippy::ref_option)] // serde's `with` hands over a reference to the field.
-    pub(super) fn serialize<S: Serializer>(size: &Option<u64>, to: S) -> Result<S::Ok, S::Error> {
-        match size {
-            Some(bytes) => to.serialize_str(&format_size(*bytes)),
-            None => to.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
-        from.deserialize_str(Visitor).map(Some)
-    }
 }
 
 #[cfg(test)]
@@ -565,6 +447,49 @@ mod tests {
         assert_eq!(too_long.check_for(&name).unwrap_err().keys(), ["retry-max", "retry-delay"]);
         let useless = Policy { retry_max: Duration::ZERO, ..Policy::default() };
         assert!(useless.check_for(&name).is_ok(), "without a delay the rest says nothing");
+    }
+
+    #[test]
+    fn a_policy_by_which_nothing_can_be_delivered_is_refused_to_who_sets_it() {
+        let name: QueueName = "jobs".parse().unwrap();
+        let with = |settings: &[&str]| {
+            let mut policy = Policy::default();
+            policy.apply_all(&settings.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+            policy
+        };
+        for (settings, key) in [
+            (&["visibility=0s"][..], "visibility"),
+            (&["retention=0s"], "retention"),
+            (&["retention=1h", "delay=1h"], "delay"),
+            (&["retention=1h", "retry-delay=1h", "retry-max=2h"], "retry-delay"),
+            (&["retention=1h", "retry-delay=10s", "retry-max=2h"], "retry-max"),
+            (&["retention=30s", "retry-delay=10s", "max-deliveries=4"], "retry-max"),
+        ] {
+            let policy = with(settings);
+            assert_eq!(policy.check_change(&name, None).unwrap_err().keys(), [key], "{settings:?}");
+            assert!(policy.check_for(&name).is_ok(), "{settings:?}: a queue that has it can go on");
+            let paused = Policy { paused: true, ..policy.clone() };
+            assert!(paused.check_change(&name, Some(&policy)).is_ok(), "{settings:?}: and can be paused");
+        }
+        for settings in [
+            &["retention=1h"][..],
+            &["retention=1h", "delay=59m"],
+            &["retention=1h", "retry-delay=10s", "retry-max=59m"],
+            &["retention=1h", "retry-max=2h"],
+            &["retention=30s", "retry-delay=10s", "max-deliveries=3"],
+            &["retention=30s", "retry-delay=10s", "retry-factor=1"],
+            &["retention=30s", "retry-delay=1m", "max-deliveries=1"],
+        ] {
+            assert_eq!(with(settings).check_change(&name, None), Ok(()), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_is_said_once() {
+        let twice = ["delay=1s", "retention=1h", "delay=1s"].map(str::to_owned);
+        assert_eq!(Policy::default().apply_all(&twice), Err(PolicyError::SetTwice("delay")));
+        let unknown = ["colour=red", "colour=blue"].map(str::to_owned);
+        assert_eq!(Policy::default().apply_all(&unknown), Err(PolicyError::UnknownKey("colour".to_owned())));
     }
 
     #[test]

@@ -166,6 +166,13 @@ pub struct Backoff {
 impl Backoff {
     /// How long the message `id` is left alone when its delivery of this number, the first being 1, has failed.
     pub fn delay_after(&self, id: MessageId, delivery: u32) -> Duration {
+        let mut delay = self.longest(delivery).as_nanos();
+        delay -= (delay * u128::from(self.jitter.0) / 100 * share(id, delivery)) >> 32;
+        Duration::from_nanos(u64::try_from(delay).unwrap_or(u64::MAX))
+    }
+
+    /// The same of any message, without its jitter.
+    pub fn longest(&self, delivery: u32) -> Duration {
         // Nanoseconds: even the smallest factor makes more of a millisecond.
         let (initial, ceiling) = (self.initial.as_nanos(), self.ceiling.as_nanos());
         let mut delay = initial.min(ceiling);
@@ -177,7 +184,6 @@ impl Backoff {
                 break;
             }
         }
-        delay -= (delay * u128::from(self.jitter.0) / 100 * share(id, delivery)) >> 32;
         Duration::from_nanos(u64::try_from(delay).unwrap_or(u64::MAX))
     }
 }

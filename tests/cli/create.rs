@@ -45,6 +45,8 @@ fn wrong_settings_are_refused_and_the_right_ones_are_named() {
         ("dead-letter=../x", "queue name"),
         ("durability=some", "full or none"),
         ("retention=ever", "retention"),
+        ("retention=0s", "longer than 0s, or none"),
+        ("visibility=0s", "longer than 0s"),
     ] {
         spool.mq(&["create", "q", setting]).fails(2).says(words);
     }
@@ -52,6 +54,14 @@ fn wrong_settings_are_refused_and_the_right_ones_are_named() {
         spool.mq(&["create", "q", "--mode", mode]).status(2).silent().says("2770");
     }
     spool.mq(&["create", "q", "visibility=1m", "colour=red"]).fails(2);
+    for (settings, words) in [
+        (["visibility=1m", "visibility=2m"], "visibility is set twice"),
+        (["delay=1h", "retention=1h"], "delay is 1h and retention is 1h"),
+        (["retry-delay=1h", "retention=30m"], "retry-delay is 1h and retention is 30m"),
+        (["retry-delay=10s", "retention=30m"], "retry-max is 1h and retention is 30m"),
+    ] {
+        spool.mq(&["create", "q", settings[0], settings[1]]).fails(2).says(words);
+    }
     assert!(!spool.root().exists(), "nothing was made");
 }
 

@@ -59,6 +59,22 @@ fn two_changes_at_once_both_take_effect() {
 }
 
 #[test]
+fn what_makes_no_sense_together_is_refused_and_was_not_made_by_others() {
+    let spool = Spool::new();
+    spool.mq(&["create", "q", "delay=1h"]).ok();
+    spool.mq(&["set", "q", "retention=1h"]).fails(2).says("set delay to less than retention");
+    spool.mq(&["set", "q", "retention=2h", "retention=3h"]).fails(2).says("set twice");
+    spool.mq(&["set", "q", "retention=1h", "delay=1m"]).ok();
+    // By hand, or by a version that took it.
+    std::fs::write(spool.root().join("q/policy.json"), "{\"delay\":\"1h\",\"retention\":\"1h\"}").unwrap();
+    spool.mq(&["pause", "q"]).ok();
+    spool.mq(&["resume", "q"]).ok();
+    spool.mq(&["set", "q", "delay=0s"]).ok();
+    spool.put("q", "x");
+    spool.mq(&["get", "q", "--visibility", "0s"]).fails(2).says("over at once");
+}
+
+#[test]
 fn retention_makes_old_messages_go_away() {
     let spool = Spool::new();
     spool.put("q", "x");

@@ -60,9 +60,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>,
     ) -> Result<Policy> {
         let _lock = self.lock()?;
-        let mut policy = self.policy()?;
+        let before = self.policy()?;
+        let mut policy = before.clone();
         change(&mut policy)?;
-        policy.check_for(&self.name)?;
+        policy.check_change(&self.name, Some(&before))?;
         self.write_policy(&policy)?;
         // Who waits on a paused queue should look again.
         self.ring(1);
