@@ -76,6 +76,19 @@ impl Stdout {
         Ok(())
     }
 
+    /// Waits so long, or until nobody reads stdout any more, which is an error: who has nothing to write would not notice.
+    pub(crate) fn rest(time: Duration) -> Result<(), StdoutError> {
+        let stdout = rustix::stdio::stdout();
+        // No event is asked for: the end of a pipe is told in any case.
+        let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
+        let timeout = Timespec::try_from(time).map_err(|error| StdoutError(io::Error::other(error)))?;
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) | Err(Errno::INTR) => Ok(()),
+            Ok(_) => Err(StdoutError(io::ErrorKind::BrokenPipe.into())),
+            Err(error) => Err(StdoutError(error.into())),
+        }
+    }
+
     /// Makes what was written durable, if stdout is a file: a message must not be deleted for good while its
     /// body is only in memory.
     pub(crate) fn sync_if_file() -> io::Result<()> {

@@ -41,6 +41,14 @@ fn a_watch_of_all_queues_has_a_line_for_each() {
     assert_eq!(ran.lines().len(), 1, "{ran}");
 }
 
+#[test]
+fn a_watch_with_nothing_to_tell_ends_when_nobody_reads_it() {
+    let spool = Spool::new();
+    run_onto(spool.mq_command(&["stat", "--watch=1h", "--json"]), broken_pipe()).quiet();
+    // What was told in the heading is all that there is.
+    spool.sh("mq stat --watch=1h | head -n 1").ok().quiet();
+}
+
 /// A watch in JSON, and what it has told by now.
 struct Watch {
     running: Running,

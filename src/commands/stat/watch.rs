@@ -45,7 +45,7 @@ pub(super) fn run(store: &dyn Store, args: &StatArgs, every: Duration) -> Result
             tell_failures(&looks, &mut told);
         }
         // After the look, however long that took: who looks must not be all that goes on.
-        std::thread::sleep(every);
+        Stdout::rest(every)?;
     }
 }
 
