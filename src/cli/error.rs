@@ -66,6 +66,9 @@ fn hint_for(error: &Error) -> Option<String> {
         }
         Error::NotEdited { queue, id, why } => match why {
             Uneditable::Claimed => "wait until it is released, or its claim has ended, and try again".to_owned(),
+            Uneditable::Expired => {
+                format!("`mq set {queue} expired=dead-letter` keeps what becomes too old, where it can be edited")
+            }
             Uneditable::Changed => format!("`mq peek {queue} --id {id}` shows it as it is, if it is there"),
             Uneditable::Keyed | Uneditable::Grouped => "when it is a dead letter it can be edited".to_owned(),
         },

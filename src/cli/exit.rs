@@ -7,7 +7,7 @@ use crate::codec::{CodecError, DetectError, UnknownFormat};
 use crate::commands::envelope::EnvelopeError;
 use crate::commands::import::elsewhere::Unexpected;
 use crate::commands::streams::{FileError, StdoutError};
-use crate::commands::{NoProgram, NoSpool, Usage};
+use crate::commands::{NoEditor, NoProgram, NoSpool, Usage};
 use crate::domain::Invalid;
 use crate::domain::queue::PolicyError;
 use crate::store;
@@ -51,7 +51,7 @@ pub(super) const TABLE: [(u8, &str); 11] = [
         "Try again later: the queue is full or paused, the disk is full but for its reserve, or a message to be edited is claimed",
     ),
     (PERMISSION, "Permission denied"),
-    (CONFIG, "A bad policy or configuration, or a directory that is not a spool"),
+    (CONFIG, "A bad policy or configuration, a directory that is not a spool, or an editor that cannot be run"),
 ];
 
 /// The status of an error: that of the first of its causes that has one.
@@ -91,7 +91,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
         || cause.is::<EnvelopeError>()
         || cause.is::<Unexpected>();
     let is_usage = cause.is::<Usage>() || cause.is::<Invalid>() || cause.is::<PolicyError>();
-    let is_config = cause.is::<NoSpool>();
+    let is_config = cause.is::<NoSpool>() || cause.is::<NoEditor>();
     match (is_data, is_usage, is_config) {
         (true, ..) => Some(DATA),
         (_, true, _) => Some(USAGE),
@@ -103,7 +103,11 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
 fn of_store(error: &store::Error) -> Option<u8> {
     use store::{Error, Uneditable};
     match error {
-        Error::NoSuchQueue { .. } | Error::NoSuchMessage { .. } | Error::StaleReceipt { .. } => Some(NOT_FOUND),
+        Error::NoSuchQueue { .. }
+        | Error::NoSuchMessage { .. }
+        | Error::StaleReceipt { .. }
+        // As good as gone: whoever comes next sweeps it away.
+        | Error::NotEdited { why: Uneditable::Expired, .. } => Some(NOT_FOUND),
         Error::QueueExists(_) => Some(CANNOT_CREATE),
         Error::NotASpool { .. } | Error::UnknownFormat { .. } | Error::PolicyFile { .. } => Some(CONFIG),
         Error::Paused(_)

@@ -3,6 +3,7 @@
 //! Invariant: what somebody has written and could not be put in its place is kept in a file, and the file is named.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Read};
 use std::process::{Command, ExitStatus};
 
@@ -33,9 +34,11 @@ Examples:
 
 Exit status:
    0  the message has the new body, or nothing was changed
-   1  the editor failed; the message is as it was
-  66  there is no such queue or message
+   1  the editor failed, or removed the file; the message is as it was
+  65  the new body is larger than the queue's max-bytes
+  66  there is no such queue or message, or it is too old to be delivered
   75  the message is claimed, or was claimed, moved, deleted or edited meanwhile
+  78  the editor cannot be run: $VISUAL or $EDITOR names one that is not there
       The others are in mq(1).")]
 pub(crate) struct EditArgs {
     /// The queue that the message is in
@@ -45,6 +48,14 @@ pub(crate) struct EditArgs {
     id: MessageId,
 }
 
+/// The editor cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot run the editor '{0}', and message {1} stays as it is\n  set VISUAL or EDITOR to one that is there")]
+pub(crate) struct NoEditor(String, MessageId);
+
+/// What a shell ends with that cannot run a command, or cannot find it.
+const CANNOT_RUN: [i32; 2] = [126, 127];
+
 /// What became of the body in the editor.
 enum Edited {
     /// It was changed.
@@ -52,6 +63,8 @@ enum Edited {
     Unchanged,
     /// The editor says that it is not to count.
     Failed(ExitStatus),
+    /// There is nothing left of what was opened.
+    Removed,
     Interrupted(Interrupted),
 }
 
@@ -112,6 +125,10 @@ impl VerbArgs for EditArgs {
                 note(format_args!("message {id} of '{queue}' stays as it is: the editor ended with {status}{kept}"));
                 Ok(Outcome::Nothing)
             }
+            Edited::Removed => {
+                note(format_args!("message {id} of '{queue}' stays as it is: the editor removed the file"));
+                Ok(Outcome::Nothing)
+            }
             Edited::Interrupted(interrupted) => {
                 note(format_args!("message {id} of '{queue}' stays as it is; {}", kept(path)));
                 Err(interrupted.into())
@@ -146,9 +163,16 @@ fn let_edit(id: MessageId, mut peeked: Peeked) -> Result<(Edited, TempPath)> {
     let interrupted = signals.pending().filter(|caught| caught.signal != signal_hook::consts::SIGINT);
     let edited = match interrupted {
         Some(interrupted) => Edited::Interrupted(interrupted),
+        None if status.code().is_some_and(|code| CANNOT_RUN.contains(&code)) => {
+            return Err(NoEditor(editor.display().to_string(), id).into());
+        }
         None if !status.success() => Edited::Failed(status),
-        None if is_same(&mut peeked.body, &path)? => Edited::Unchanged,
-        None => Edited::Changed,
+        None => match open_file(&path) {
+            Err(error) if error.is_missing() => Edited::Removed,
+            Err(error) => return Err(error.into()),
+            Ok(file) if is_same(&mut peeked.body, &file)? => Edited::Unchanged,
+            Ok(_) => Edited::Changed,
+        },
     };
     Ok((edited, path))
 }
@@ -160,8 +184,7 @@ fn editor() -> OsString {
 }
 
 /// Whether the file has the very bytes of the body. (An editor may have put another file in its place.)
-fn is_same(body: &mut Body, path: &TempPath) -> Result<bool> {
-    let mut file = open_file(path)?;
+fn is_same(body: &mut Body, mut file: &File) -> io::Result<bool> {
     body.rewind()?;
     let (mut ours, mut theirs) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {

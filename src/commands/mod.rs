@@ -47,6 +47,7 @@ mod set;
 mod stat;
 pub(crate) mod streams;
 
+pub(crate) use edit::NoEditor;
 pub(crate) use run::NoProgram;
 
 /// How a verb went, when it did not fail.

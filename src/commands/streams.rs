@@ -39,7 +39,7 @@ pub(crate) struct FileError {
 
 impl FileError {
     /// Whether there is no such file.
-    pub(super) fn is_not_found(&self) -> bool {
+    pub(crate) fn is_missing(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
     }
 }

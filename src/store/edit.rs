@@ -20,6 +20,8 @@ pub enum Uneditable {
     Grouped,
     /// It is not what it was when it was shown.
     Changed,
+    /// Nobody would be delivered the new body.
+    Expired,
 }
 
 impl fmt::Display for Uneditable {
@@ -29,6 +31,7 @@ impl fmt::Display for Uneditable {
             Self::Claimed => "is claimed, or was until now by a process that still runs: its body stays as it is",
             Self::Keyed => "is the only one of its unique key, which is bound to its file: its body stays as it is",
             Self::Grouped => "is one of a group, whose order is bound to its file: its body stays as it is",
+            Self::Expired => "is too old to be delivered: its body stays as it is",
             Self::Changed => "was claimed, moved, deleted or edited meanwhile: its body was left as it is",
         })
     }

@@ -513,6 +513,11 @@ impl<C: Clock> Store for MemoryStore<C> {
             return Err(unedited(Uneditable::Changed));
         }
         contents.editable(queue, id, self.clock.now())?;
+        let cap = contents.queue(queue)?.policy.max_bytes.filter(|cap| bytes.len() as u64 > *cap);
+        if let Some(cap) = cap.filter(|_| bytes.len() > old.len()) {
+            let (len_bytes, limit) = (bytes.len() as u64, crate::domain::units::format_size(cap));
+            return Err(Error::TooLarge { queue: queue.clone(), len_bytes, limit });
+        }
         let Some(entry) = contents.queue(queue)?.entries.get_mut(&seq) else { return Ok(false) };
         if entry.is_held() {
             return Err(unedited(Uneditable::Claimed));

@@ -448,7 +448,7 @@ pub trait Store {
     /// returns `true` nobody is delivered the old one any more; with durability `full`, not after a power cut either. The new
     /// one is what `rewrite` gives; `false` if it gives none.
     ///
-    /// Errors: [`Error::NoSuchMessage`], [`Error::NotEdited`].
+    /// Errors: [`Error::NoSuchMessage`], [`Error::NotEdited`], [`Error::TooLarge`].
     fn edit(&self, queue: &QueueName, id: MessageId, rewrite: &mut Rewrite<'_>) -> Result<bool>;
 
     /// Shows the deleted messages that the queue's archive still has and that are meant, in the order in which they were

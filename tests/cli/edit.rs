@@ -128,7 +128,10 @@ fn nothing_changes_where_the_editor_fails() {
     let script = spool.file("editor", "printf new >\"$1\"; exit 3\n");
     let editor = format!("sh {}", script.display());
     edit(&spool, &editor, &["q", &id]).status(1).silent().says("the editor ended with exit status: 3");
-    edit(&spool, "no-such-editor", &["q", &id]).status(1).says("127");
+    edit(&spool, "no-such-editor", &["q", &id]).fails(78).says("cannot run the editor 'no-such-editor'").says("EDITOR");
+    spool.file("not executable", "");
+    edit(&spool, "'./not executable'", &["q", &id]).fails(78).says("stays as it is");
+    edit(&spool, "rm", &["q", &id]).status(1).silent().says("the editor removed the file");
     assert_eq!(kept(&spool), [] as [PathBuf; 0], "whoever ends an editor so throws away what he wrote");
     let script = spool.file("editor", "printf new >\"$1\"; kill -KILL $$\n");
     edit(&spool, &format!("exec sh {}", script.display()), &["q", &id]).status(1).says("what was written is kept in");
@@ -207,6 +210,34 @@ fn what_cannot_be_edited_is_said_before_the_editor_opens() {
     edit(&spool, "touch opened", &["q", &unique]).fails(2).says("unique key").says("when it is a dead letter");
     assert!(!spool.path("opened").exists());
     assert_eq!(kept(&spool), [] as [PathBuf; 0]);
+}
+
+#[test]
+fn what_is_too_old_by_the_time_the_editor_ends_is_not_edited() {
+    let spool = Spool::new();
+    let id = spool.put("q", "x");
+    let editing = edit_during(&spool, &["q", &id], || {
+        spool.mq(&["set", "q", "retention=1ms"]).ok();
+    });
+    let ran = editing.finish().status(66).says("is too old to be delivered: its body stays as it is");
+    assert_eq!(fs::read(&kept(&spool)[0]).unwrap(), b"new");
+    ran.says("what was written is kept in");
+    edit(&spool, "touch opened", &["q", &id]).fails(66);
+    assert!(!spool.path("opened").exists());
+}
+
+#[test]
+fn a_body_that_the_queue_never_has_room_for_is_not_taken() {
+    let spool = Spool::new();
+    let id = spool.put("q", "x".repeat(3000));
+    spool.mq(&["set", "q", "max-bytes=2KiB"]).ok();
+    let ran = edit(&spool, "printf more >>", &["q", &id]).status(65).says("never has room").says("max-bytes is 2KiB");
+    assert_eq!(fs::read(&kept(&spool)[0]).unwrap().len(), 3004, "{ran}");
+    // What is there is there, and less of it is welcome.
+    edit(&spool, "truncate -s 2990", &["q", &id]).ok();
+    edit(&spool, "truncate -s 10", &["q", &id]).ok();
+    edit(&spool, "truncate -s 1000", &["q", &id]).ok();
+    spool.mq(&["fsck"]).ok();
 }
 
 #[test]

@@ -28,6 +28,8 @@ over_every_engine! {
     what_is_unique_or_of_a_group_is_not_edited
     a_key_whose_window_is_over_binds_nothing
     a_missing_message_is_not_edited
+    what_is_too_old_is_not_edited
+    what_never_has_room_is_not_taken
     i7_nothing_is_left_over
 }
 
@@ -253,6 +255,31 @@ fn a_missing_message_is_not_edited(b: &Bench) {
     assert!(is_done(&b.store.delete(&[b.claim().unwrap().receipt])));
     assert!(matches!(edit(b, id, "new"), Err(Error::NoSuchMessage { .. })));
     assert!(matches!(edit_in(b, "nowhere", id, "new"), Err(Error::NoSuchQueue { .. })));
+}
+
+fn what_is_too_old_is_not_edited(b: &Bench) {
+    let id = b.put_as(&NewMessage { ttl: Some(secs(5)), ..NewMessage::default() }, "old");
+    assert_refused(&edit_during(b, id, || b.advance(10)), Uneditable::Expired);
+    let other = b.put("old");
+    assert_refused(
+        &edit_during(b, other, || {
+            b.set(&["retention=10s"]);
+            b.advance(20);
+        }),
+        Uneditable::Expired,
+    );
+    assert_eq!(b.drain("q"), [] as [&str; 0]);
+    assert!(matches!(edit(b, id, "new"), Err(Error::NoSuchMessage { .. })));
+}
+
+fn what_never_has_room_is_not_taken(b: &Bench) {
+    let id = b.put(&"x".repeat(3000));
+    b.set(&["max-bytes=2KiB"]);
+    let refused = edit(b, id, &"y".repeat(3001));
+    assert!(matches!(refused, Err(Error::TooLarge { .. })), "{refused:?}");
+    assert!(edit(b, id, &"y".repeat(2900)).unwrap(), "what is less than there was is welcome");
+    assert!(edit(b, id, "z").unwrap());
+    assert_eq!(b.drain("q"), ["z"]);
 }
 
 /// A body that cannot be read.

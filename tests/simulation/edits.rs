@@ -6,7 +6,7 @@
 use std::io::ErrorKind;
 
 use mq::domain::MessageId;
-use mq::store::{Error, Store as _};
+use mq::store::{Error, Store as _, Uneditable};
 
 use super::ledger::{Entry, Ledger, Moment, Verdict};
 use super::operations::{Actor, QUEUE, queue};
@@ -57,7 +57,14 @@ impl Actor {
                 Err(_) => Given::Perhaps,
             };
             world.ledger.end_edit(number, at, given);
-            if is_refused && was_there && world.was_alone(self.pid) {
+            // (The ledger gives a time to live a second more than its sender did.)
+            let now_ms = world.disk.now_ms;
+            let is_old = world.ledger.entries[number].expires_ms.is_some_and(|at| at <= now_ms + 1000);
+            let is_told_so = matches!(&result, Err(Error::NotEdited { why: Uneditable::Expired, .. }));
+            if is_told_so && !is_old {
+                return Err(format!("I1: message {number} is not too old, and could not be edited: {result:?}"));
+            }
+            if is_refused && !is_told_so && was_there && world.was_alone(self.pid) {
                 return Err(format!("I1: message {number} is there, and could not be edited: {result:?}"));
             }
             Ok(())

@@ -69,7 +69,7 @@ impl Import<'_> {
             let path = &source.path;
             let file = match open_file(path) {
                 Ok(file) => file,
-                Err(error) if error.is_not_found() => {
+                Err(error) if error.is_missing() => {
                     let gone = "was renamed or deleted meanwhile; if it is there again, repeat the import";
                     found.left_out.push(format!("{} {gone}", path.display()));
                     continue;

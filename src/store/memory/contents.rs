@@ -420,6 +420,8 @@ impl Contents {
         let key = entry.message.unique.as_ref().filter(|_| entry.is_keyed).and_then(|key| here.keys.get(key));
         let why = match entry.state {
             State::Claimed { .. } | State::Held => Uneditable::Claimed,
+            State::Waiting { .. } => Uneditable::Grouped,
+            _ if lifecycle::is_expired(entry.facts(), &here.policy, now) => Uneditable::Expired,
             _ if entry.group.is_some() => Uneditable::Grouped,
             _ if key.is_some_and(is_in_force) => Uneditable::Keyed,
             _ => return Ok(*seq),

@@ -24,7 +24,7 @@ use super::moves::Moved;
 use super::put::{Temporary, write_body};
 use super::record::{BodyPlace, Draft, Opened, read_log};
 use super::room::Load;
-use crate::domain::lifecycle::State;
+use crate::domain::lifecycle::{self, Facts, State};
 use crate::domain::{Clock, Durability, MessageId, MessageName, Policy};
 use crate::store::{At, Error, Listed, Peeked, Result, Rewrite, Uneditable};
 
@@ -40,6 +40,7 @@ struct Shown<H> {
     file: Arc<H>,
     header: Vec<u8>,
     place: BodyPlace,
+    facts: Facts,
 }
 
 impl<F: Fs, C: Clock> Queue<'_, F, C> {
@@ -50,8 +51,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         self.refuse_by_state(state, id)?;
         let (shown, peeked) =
             self.open_to_edit(state, name, &path)?.ok_or_else(|| self.unedited(id, Uneditable::Changed))?;
+        self.refuse_by_age(&shown, &policy)?;
         self.refuse_by_entries(&name, &path, &shown.file)?;
         let Some(mut body) = rewrite(peeked) else { return Ok(false) };
+        // That may have taken long: what holds now is what counts.
+        let policy = self.policy()?;
 
         let mut temporary = self.begin_temporary(self.spool.new_id(self.now()))?;
         let draft = Draft::again(&shown.header);
@@ -66,6 +70,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         // What is longer counts; what is shorter is found by the next count.
         let longer = len_bytes.saturating_sub(shown.place.len_bytes);
+        if longer > 0 {
+            self.check_size(temporary.file.status().at("read", &temporary.path)?.len_bytes, &policy)?;
+        }
         self.take_room_anyway(Load { messages: 0, bytes: longer });
         let state = self.take_its_place(&mut temporary, &shown, &policy)?;
         // The lock first: who is woken while it is held would take the message for somebody's.
@@ -91,6 +98,12 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             State::Waiting { .. } => Err(self.unedited(id, Uneditable::Grouped)),
             State::Ready | State::Delayed { .. } => Ok(()),
         }
+    }
+
+    /// Refuses a message that nobody will be delivered any more.
+    fn refuse_by_age(&self, shown: &Shown<F::File>, policy: &Policy) -> Result<()> {
+        let is_expired = lifecycle::is_expired(shown.facts, policy, self.now());
+        if is_expired { Err(self.unedited(shown.name.id, Uneditable::Expired)) } else { Ok(()) }
     }
 
     /// Refuses a message whose file has names beside its own that mean something: another file would have to get all of
@@ -122,9 +135,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             opened.check().map(|checked| (header, checked))
         });
         let (header, (message, body, file, place)) = checked.map_err(|error| error.at(path))?;
+        let facts = self.facts_of(&message, &file, place, name.deliveries);
         let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
         let listed = Listed { message, state, deliveries: name.deliveries, failures, unread: None };
-        Ok(Some((Shown { name, file, header, place }, Peeked { listed, body })))
+        Ok(Some((Shown { name, file, header, place, facts }, Peeked { listed, body })))
     }
 
     /// Exchanges the old file for the new one, durably. Returns the message's state.
@@ -147,6 +161,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         for _ in 0..SEARCHES {
             let Some((state, path)) = self.find_as_shown(shown)? else { break };
             self.refuse_by_state(state, id)?;
+            self.refuse_by_age(shown, policy)?;
             self.refuse_by_entries(&shown.name, &path, &shown.file)?;
             // Names that a mover or a power cut has left would be those of another message.
             let status = shown.file.status().at("read", &path)?;

@@ -168,7 +168,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         self.check_disk(0, 0, policy)
     }
 
-    fn check_size(&self, len_bytes: u64, policy: &Policy) -> Result<()> {
+    /// An error if a message of so many bytes, its header included, would not even fit alone.
+    pub(super) fn check_size(&self, len_bytes: u64, policy: &Policy) -> Result<()> {
         match policy.max_bytes {
             Some(cap) if len_bytes > cap => {
                 Err(Error::TooLarge { queue: self.name.clone(), len_bytes, limit: format_size(cap) })
