@@ -13,7 +13,7 @@ pub use crate::store::spool::fuzzing::*;
 
 /// Reads a line of a stream of envelopes as `put --jsonl` does; `None` if it is refused.
 pub fn read_envelope(line: &[u8], defaults: &NewMessage) -> Option<(NewMessage, Vec<u8>)> {
-    envelope::read(line, 1, defaults).ok()
+    envelope::read(line, 1, defaults).ok().map(|envelope| (envelope.new, envelope.body))
 }
 
 /// The line that `get --json` writes for a message.

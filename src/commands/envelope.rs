@@ -4,19 +4,18 @@
 //! out a body of any length is written as it is read; on the way in a line is held in memory.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use base64::write::EncoderWriter;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::domain::lifecycle::State;
-use crate::domain::{
-    Attributes, Group, Invalid, MediaType, MessageId, NewMessage, Origin, Priority, QueueName, UniqueKey, UnixMillis,
-    UnixSeconds,
-};
+use crate::domain::{Attributes, Group, MediaType, Priority, QueueName, UniqueKey, UnixMillis, UnixSeconds};
 use crate::store::{Body, Failure, Message, StateName};
+
+mod incoming;
+
+pub(crate) use incoming::{Envelope, EnvelopeError, read, read_exported};
 
 /// What is known of a message, in the order in which it is shown.
 #[derive(Serialize)]
@@ -228,138 +227,10 @@ fn copy_escaped(body: &mut Body, to: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// An envelope that is put: a body, and what a sender may say. What only a receiver can know (id, receipt, …)
-/// is passed over, so that what `get --json` wrote can be put again.
-#[derive(Deserialize)]
-struct Incoming {
-    body: Option<String>,
-    body_base64: Option<String>,
-    priority: Option<Priority>,
-    delay: Option<String>,
-    ttl: Option<String>,
-    #[serde(rename = "type")]
-    media_type: Option<MediaType>,
-    #[serde(default)]
-    attrs: Attributes,
-    reply_to: Option<QueueName>,
-    group: Option<Group>,
-}
-
-/// A line that is no envelope.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum EnvelopeError {
-    /// Not JSON, or not of the right shape.
-    #[error("envelope {number}: {source}")]
-    Shape {
-        /// Which, from 1.
-        number: u64,
-        /// What is wrong.
-        source: serde_json::Error,
-    },
-    /// No body, or two.
-    #[error(
-        "envelope {number} needs either \"body\" or \"body_base64\"; to put each line as a body of its own, use --lines --type json"
-    )]
-    NotOneBody {
-        /// Which, from 1.
-        number: u64,
-    },
-    /// Something in it is not valid.
-    #[error("envelope {number}: {why}")]
-    Invalid {
-        /// Which, from 1.
-        number: u64,
-        /// What is wrong.
-        why: String,
-    },
-}
-
-/// Reads the envelope `number`; what it does not say is as in `defaults`.
-pub(crate) fn read(line: &[u8], number: u64, defaults: &NewMessage) -> Result<(NewMessage, Vec<u8>), EnvelopeError> {
-    let invalid = |why: &dyn std::fmt::Display| EnvelopeError::Invalid { number, why: why.to_string() };
-    let incoming: Incoming = serde_json::from_slice(line).map_err(|source| EnvelopeError::Shape { number, source })?;
-    let body = match (incoming.body, incoming.body_base64) {
-        (Some(text), None) => text.into_bytes(),
-        (None, Some(base64)) => STANDARD.decode(base64).map_err(|error| invalid(&error))?,
-        _ => return Err(EnvelopeError::NotOneBody { number }),
-    };
-    let duration = |text: Option<String>| -> Result<Option<Duration>, EnvelopeError> {
-        text.map(|text| super::duration(&text)).transpose().map_err(|error| invalid(&error))
-    };
-    let mut attributes = defaults.attributes.clone();
-    for (name, value) in incoming.attrs.iter() {
-        attributes.insert(name, value).map_err(|error| invalid(&error))?;
-    }
-    let new = NewMessage {
-        priority: incoming.priority.unwrap_or(defaults.priority),
-        delay: duration(incoming.delay)?.or(defaults.delay),
-        ttl: duration(incoming.ttl)?.or(defaults.ttl),
-        media_type: incoming.media_type.or_else(|| defaults.media_type.clone()),
-        attributes,
-        reply_to: incoming.reply_to.or_else(|| defaults.reply_to.clone()),
-        group: incoming.group.or_else(|| defaults.group.clone()),
-        durability: defaults.durability,
-        wait: defaults.wait,
-        origin: None,
-    };
-    Ok((new, body))
-}
-
-/// What an export says of a message that an envelope of a sender would not.
-#[derive(Deserialize)]
-struct Exported {
-    id: MessageId,
-    queue: QueueName,
-    put_to: Option<QueueName>,
-    put_at: String,
-    #[serde(default)]
-    deliveries: u32,
-    due: Option<String>,
-    expires_at: Option<String>,
-    #[serde(default)]
-    failures: Vec<ExportedFailure>,
-}
-
-/// How often an imported message may have been delivered: half of what can be counted.
-const MOST_DELIVERIES: u32 = u32::MAX / 2;
-
-#[derive(Deserialize)]
-struct ExportedFailure {
-    at: String,
-    delivery: u32,
-    reason: String,
-}
-
-/// Reads line `number` of an export: an envelope whose message goes on to be what it was.
-pub(crate) fn read_exported(line: &[u8], number: u64) -> Result<(NewMessage, Vec<u8>), EnvelopeError> {
-    let invalid = |error: Invalid| EnvelopeError::Invalid { number, why: error.to_string() };
-    let (new, body) = read(line, number, &NewMessage::default())?;
-    let exported: Exported = serde_json::from_slice(line).map_err(|source| EnvelopeError::Shape { number, source })?;
-    let time = |text: &str| UnixMillis::from_rfc3339(text).map_err(invalid);
-    let optional = |text: Option<String>| text.map(|text| time(&text)).transpose();
-    // A count that cannot rise any more would let an old receipt fit a later delivery.
-    if exported.deliveries > MOST_DELIVERIES {
-        let why = format!("{} deliveries are more than any message has had", exported.deliveries);
-        return Err(EnvelopeError::Invalid { number, why });
-    }
-    let failure = |failure: ExportedFailure| {
-        Ok(Failure { at: time(&failure.at)?, delivery: failure.delivery, reason: failure.reason })
-    };
-    let origin = Origin {
-        id: exported.id,
-        queue: exported.put_to.unwrap_or(exported.queue),
-        put_at: time(&exported.put_at)?,
-        deliveries: exported.deliveries,
-        due: optional(exported.due)?.map(UnixMillis::ceil_seconds),
-        expires_at: optional(exported.expires_at)?,
-        failures: exported.failures.into_iter().map(failure).collect::<Result<_, _>>()?,
-    };
-    Ok((NewMessage { origin: Some(Box::new(origin)), ..new }, body))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{MessageId, NewMessage};
 
     #[test]
     fn i3_any_body_survives_the_way_out_and_back() {
@@ -386,8 +257,7 @@ mod tests {
             let facts = Facts::new(&message, &message.queue, 1).claimed("r".to_owned(), None);
             facts.write_with_body(&mut Body::from_bytes(body.to_vec()), &mut line).unwrap();
             assert_eq!(line.iter().position(|b| *b == b'\n'), Some(line.len() - 1));
-            let (_, back) = read(&line, 1, &NewMessage::default()).unwrap();
-            assert_eq!(back, body);
+            assert_eq!(read(&line, 1, &NewMessage::default()).unwrap().body, body);
         }
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::envelope;
+use super::envelope::{self, Envelope};
 use super::progress::Progress;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
@@ -167,7 +167,7 @@ impl<'a> Feeder<'a> {
         match batch.as_slice() {
             [] => Ok(()),
             // One alone needs no directory of its own.
-            [(new, body)] => self.put_now(new, &mut body.as_slice()),
+            [(new, body)] => self.put_now(new, self.unique, &mut body.as_slice()),
             batch => {
                 let mut outcome = self.store.put_batch(self.queue, batch);
                 if self.create && matches!(outcome.error, Some(Error::NoSuchQueue { .. })) {
@@ -183,20 +183,36 @@ impl<'a> Feeder<'a> {
     /// Puts one message past the batch. What was gathered goes first, so that the order stays.
     pub(super) fn put_one(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
         self.flush()?;
-        self.put_now(new, body)
+        self.put_now(new, self.unique, body)
     }
 
-    fn put_now(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
+    /// Adds what an envelope says. The only one of a key is put by itself.
+    fn add_envelope(&mut self, envelope: Envelope) -> Result<()> {
+        let Envelope { new, unique, body } = envelope;
+        match unique {
+            None => self.add(new, body),
+            Some(_) if self.atomic.is_some() => {
+                let why = "a message of a unique key is put, or not, by itself".to_owned();
+                Err(Error::NotInABatch { why }.into())
+            }
+            Some(unique) => {
+                self.flush()?;
+                self.put_now(&new, Some(&unique), &mut body.as_slice())
+            }
+        }
+    }
+
+    fn put_now(&mut self, new: &NewMessage, unique: Option<&Unique>, body: &mut dyn Read) -> Result<()> {
         if let Some(batch) = &mut self.atomic {
             return Ok(batch.add(new, body)?);
         }
         let mut body = Watched { body, is_touched: false };
-        let id = match self.put_in_store(new, &mut body) {
+        let id = match self.put_in_store(new, unique, &mut body) {
             // A missing queue is noticed before the body is touched. One that is dropped later has taken the body
             // along: what a second try would find is not what was sent (I3).
             Err(Error::NoSuchQueue { .. }) if self.create && !body.is_touched => {
                 super::creating(self.store, self.queue, true, || self.store.policy(self.queue))?;
-                self.put_in_store(new, &mut body)?
+                self.put_in_store(new, unique, &mut body)?
             }
             other => other?,
         };
@@ -204,8 +220,8 @@ impl<'a> Feeder<'a> {
         Ok(())
     }
 
-    fn put_in_store(&self, new: &NewMessage, body: &mut dyn Read) -> Stored<MessageId> {
-        let Some(unique) = self.unique else { return self.store.put(self.queue, new, body) };
+    fn put_in_store(&self, new: &NewMessage, unique: Option<&Unique>, body: &mut dyn Read) -> Stored<MessageId> {
+        let Some(unique) = unique else { return self.store.put(self.queue, new, body) };
         let put = self.store.put_unique(self.queue, new, unique, body)?;
         if let UniquePut::Present(id) = put {
             super::note(format_args!("nothing was put: message {id} has the key '{}'", unique.key));
@@ -256,7 +272,7 @@ impl<'a> Feeder<'a> {
                 *number += 1;
                 self.flush()?;
                 let new = self.defaults;
-                self.put_now(new, &mut splitter.stream_frame(input))?;
+                self.put_now(new, self.unique, &mut splitter.stream_frame(input))?;
                 continue;
             }
             if self.since.is_some_and(|since| since.elapsed() >= OLDEST) {
@@ -282,8 +298,8 @@ impl<'a> Feeder<'a> {
             // An empty line between envelopes is no message.
             Frames::Envelopes | Frames::Exported if frame.trim_ascii().is_empty() => Ok(()),
             Frames::Envelopes => {
-                let (new, body) = envelope::read(&frame, *number, self.defaults)?;
-                self.add(new, body)
+                let envelope = envelope::read(&frame, *number, self.defaults)?;
+                self.add_envelope(envelope)
             }
             Frames::Exported => {
                 let (new, body) = envelope::read_exported(&frame, *number)?;

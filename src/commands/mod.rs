@@ -12,7 +12,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
-use crate::domain::{Policy, QueueName};
+use crate::domain::units::format_duration;
+use crate::domain::{NewMessage, Policy, QueueName};
 use crate::store::spool::Spool;
 use crate::store::{self, Filter, Store};
 
@@ -200,6 +201,18 @@ fn visible(name: &str) -> String {
 
 /// Who asks for archived messages by their state finds none, and would take that for an answer.
 const NO_STATES: &str = "archived messages are in no state: choose among them by other options than --state";
+
+/// Why a message of which a sender says this would never be delivered.
+fn check_times(new: &NewMessage) -> Result<(), String> {
+    match (new.delay.unwrap_or_default(), new.ttl) {
+        (_, Some(ttl)) if ttl.is_zero() => Err("ttl 0s: the message would never be delivered".to_owned()),
+        (delay, Some(ttl)) if delay >= ttl => {
+            let (delay, ttl) = (format_duration(delay), format_duration(ttl));
+            Err(format!("delay {delay}, ttl {ttl}: the message would be too old before it is deliverable"))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Reads a duration option.
 fn duration(text: &str) -> Result<std::time::Duration, crate::domain::Invalid> {

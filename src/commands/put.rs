@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::feed::{Feeder, Frames, is_interruption};
 use super::streams::{Input, open_file};
-use super::{Context, Outcome, Usage, VerbArgs, creating, duration, note};
+use super::{Context, Outcome, Usage, VerbArgs, check_times, creating, duration, note};
 use crate::codec::framing::Framing;
 use crate::domain::units::counted;
 use crate::domain::{Attributes, Durability, Group, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
@@ -60,7 +60,8 @@ pub(crate) struct PutArgs {
     length_prefixed: bool,
 
     /// Each line is an envelope in JSON, as `get --json` writes them: body or body_base64, and optionally type,
-    /// attrs, priority, delay, ttl, group and reply_to; other members are passed over
+    /// attrs, priority, delay, ttl, group, reply_to, unique and unique_for. What only a receiver knows, such as id or
+    /// deliveries, is passed over; any other member is refused
     #[arg(long, group = "framing", conflicts_with = "message")]
     jsonl: bool,
 
@@ -140,14 +141,11 @@ impl PutArgs {
     }
 
     fn new_message(&self) -> Result<NewMessage> {
-        if self.ttl.is_some_and(|ttl| ttl.is_zero()) {
-            return Err(Usage("--ttl 0s: the message would never be delivered".to_owned()).into());
-        }
         let mut attributes = Attributes::default();
         for pair in &self.attributes {
             attributes.insert_pair(pair)?;
         }
-        Ok(NewMessage {
+        let new = NewMessage {
             priority: self.priority,
             delay: self.delay,
             ttl: self.ttl,
@@ -158,7 +156,9 @@ impl PutArgs {
             durability: self.durability,
             wait: self.wait.unwrap_or_default(),
             origin: None,
-        })
+        };
+        check_times(&new).map_err(|why| Usage(format!("--{why}")))?;
+        Ok(new)
     }
 
     fn unique(&self) -> Result<Option<Unique>> {

@@ -69,8 +69,16 @@ fn an_import_of_nonsense_says_where_and_keeps_what_came_before() {
     let exported = everything(&spool);
     let first = exported.lines().next().unwrap();
     for (second, why) in [
-        ("{\"body\":\"x\"}", "envelope 2: missing field `id`"),
-        ("not JSON", "envelope 2: "),
+        ("{\"body\":\"x\"}", "the envelope in line 2: it has no \"queue\", which mq export writes"),
+        ("not JSON", "line 2 is not JSON at column "),
+        ("[\"x\"]", "line 2 is no object"),
+        (&first.replace("\"deliveries\":", "\"deliveries\":4294967295,\"x\":"), "more than any message has had"),
+        (
+            "{\"body\":\"x\",\"queue\":\"q\",\"id\":\"018bcfe5-684b-722a-b1ba-804098e6cb29\",\"failures\":[1],\
+             \"put_at\":\"2026-11-23T04:36:25.123Z\"}",
+            "is not a log of failed deliveries",
+        ),
+        (&first.replace("\"deliveries\":", "\"deliverys\":"), "it says \"deliverys\", which means nothing"),
         (&first.replace("\"put_at\":\"20", "\"put_at\":\"x20"), "is not a time such as"),
     ] {
         spool.mq_with(&["import", "r"], format!("{first}\n{second}\n")).breaks(65).says(why);

@@ -208,6 +208,11 @@ fn wrong_words_of_the_sender_are_refused_and_the_right_ones_are_named() {
         (&["--priority=-1"], "0 to 9"),
         (&["--delay", "30"], "30s"),
         (&["--ttl", "soon"], "30s"),
+        (&["--ttl", "0s"], "--ttl 0s: the message would never be delivered"),
+        (
+            &["--delay", "2h", "--ttl", "1h"],
+            "--delay 2h, ttl 1h: the message would be too old before it is deliverable",
+        ),
         (&["--attr", "novalue"], "NAME=VALUE"),
         (&["--attr", "1st=x"], "starting with a letter"),
         (&["--type", ""], "type"),

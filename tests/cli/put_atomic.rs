@@ -43,7 +43,7 @@ fn what_is_wrong_in_the_middle_keeps_all_of_it_out() {
     let spool = Spool::new();
     let envelopes = b"{\"body\":\"1\"}\n{\"body\":\"2\"}\nnonsense\n{\"body\":\"4\"}\n";
     let ran = run(spool.mq_command(&["put", "q", "--batch", "atomic", "--jsonl"]), envelopes);
-    assert!(ran.status(65).says("nothing was put to 'q'").says("envelope 3").lines().is_empty());
+    assert!(ran.status(65).says("nothing was put to 'q'").says("line 3").lines().is_empty());
     let mixed = b"{\"body\":\"1\"}\n{\"body\":\"2\",\"priority\":9}\n";
     run(spool.mq_command(&["put", "q", "--batch", "atomic", "--jsonl"]), mixed).status(2).says("9 is not 5");
     let grouped = b"{\"body\":\"1\"}\n{\"body\":\"2\",\"group\":\"g\"}\n";

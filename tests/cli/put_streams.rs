@@ -69,15 +69,27 @@ fn what_an_envelope_says_goes_before_what_the_options_say() {
 #[test]
 fn i9_a_bad_envelope_is_named_by_its_number_and_the_ones_before_it_are_kept() {
     for (line, words) in [
-        ("{\"body\":", "envelope 3"),
-        ("[1]", "envelope 3"),
+        ("{\"body\":", "line 3"),
+        ("[1]", "line 3 is no object"),
+        ("[\"x\"]", "line 3 is no object"),
+        ("hello", "line 3 is not JSON at column 1; an envelope is an object such as {\"body\":\"text\"}"),
         ("{\"corpse\":\"x\"}", "\"body\" or \"body_base64\""),
-        ("{\"body\":\"x\",\"body_base64\":\"eA==\"}", "envelope 3"),
-        ("{\"body_base64\":\"%%\"}", "envelope 3"),
+        ("{\"body\":\"x\",\"body_base64\":\"eA==\"}", "line 3"),
+        ("{\"body_base64\":\"%%\"}", "line 3"),
         ("{\"body\":\"x\",\"priority\":10}", "priority"),
-        ("{\"body\":\"x\",\"delay\":\"soon\"}", "envelope 3"),
-        ("{\"body\":\"x\",\"attrs\":{\"1\":\"x\"}}", "envelope 3"),
-        ("\u{feff}{}", "envelope 3"),
+        ("{\"body\":\"x\",\"delay\":\"soon\"}", "line 3"),
+        ("{\"body\":\"x\",\"attrs\":{\"1\":\"x\"}}", "line 3"),
+        ("\u{feff}{}", "line 3"),
+        ("{\"body\":5}", "line 3: \"body\": '5' is not text in quotes"),
+        ("{\"body\":\"x\",\"delay\":5}", "\"delay\": '5' is not text in quotes"),
+        ("{\"body\":\"x\",\"ttl\":\"0s\"}", "ttl 0s: the message would never be delivered"),
+        ("{\"body\":\"x\",\"ttl\":\"1m\",\"delay\":\"60s\"}", "delay 1m, ttl 1m: the message would be too old"),
+        ("{\"body\":\"x\",\"prioriy\":9}", "it says \"prioriy\", which means nothing; a sender may say body"),
+        ("{\"body\":\"x\",\"body\":\"y\"}", "it says \"body\" twice"),
+        ("{\"body\":\"x\",\"attrs\":[]}", "'[]' is not attributes"),
+        ("{\"body\":\"x\",\"attrs\":{\"k\":1}}", "'\"k\":1' is not attributes"),
+        ("{\"body\":\"x\",\"unique_for\":\"1h\"}", "no \"unique\""),
+        ("{\"body\":\"x\",\"unique\":\"\"}", "\"unique\": '' is not"),
     ] {
         let spool = Spool::new();
         let input = format!("{{\"body\":\"a\"}}\n{{\"body\":\"b\"}}\n{line}\n{{\"body\":\"d\"}}\n");

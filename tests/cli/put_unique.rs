@@ -51,6 +51,28 @@ fn a_window_outlives_its_message() {
 }
 
 #[test]
+fn an_envelope_names_a_key_of_its_own() {
+    let spool = Spool::new();
+    let envelopes = concat!(
+        "{\"body\":\"a\"}\n",
+        "{\"body\":\"b\",\"unique\":\"k\"}\n",
+        "{\"body\":\"c\"}\n",
+        "{\"body\":\"in vain\",\"unique\":\"k\"}\n",
+        "{\"body\":\"d\",\"unique\":\"l\",\"unique_for\":\"1h\"}\n",
+    );
+    let ran = run(spool.mq_command(&["put", "q", "--jsonl"]), envelopes.as_bytes()).ok();
+    let ids = ran.lines();
+    assert_eq!((ids.len(), &ids[1]), (5, &ids[3]), "{ran}");
+    ran.says("has the key 'k'");
+    assert_eq!(spool.bodies("q"), ["a", "b", "c", "d"]);
+    spool.mq(&["purge", "q"]).ok();
+    run(spool.mq_command(&["put", "q", "--jsonl"]), envelopes.as_bytes()).ok().says("has the key 'l'");
+    assert_eq!(spool.bodies("q"), ["a", "b", "c"]);
+    let atomic = run(spool.mq_command(&["put", "r", "--jsonl", "--batch", "atomic"]), envelopes.as_bytes());
+    atomic.fails(2).says("unique key");
+}
+
+#[test]
 fn an_envelope_shows_the_key() {
     let spool = Spool::new();
     spool.mq(&["put", "q", "--unique", "k", "--unique-for", "1h", "-m", "x"]).ok();
