@@ -123,7 +123,8 @@ fn of_store(error: &store::Error) -> Option<u8> {
         | Error::Policy(_)
         | Error::HeaderTooLong { .. }
         | Error::NotInABatch { .. }
-        | Error::UniqueForTooLong { .. } => Some(USAGE),
+        | Error::UniqueForTooLong { .. }
+        | Error::DelayTooLong { .. } => Some(USAGE),
         Error::Io { action: "create", source, .. } if of_io(source) == IO => Some(CANNOT_CREATE),
         // Their cause says more.
         Error::Io { .. } | Error::Body(_) => None,

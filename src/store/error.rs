@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Uneditable;
 use crate::domain::lifecycle::Refusal;
 use crate::domain::queue::PolicyError;
-use crate::domain::{MessageId, QueueName, UniqueKey};
+use crate::domain::{MessageId, NewMessage, Policy, QueueName, UniqueKey};
 
 /// What went wrong, with the queue or path and what was tried.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +97,21 @@ pub enum Error {
         key: UniqueKey,
         /// The message that has it there.
         holder: MessageId,
+    },
+    /// A message would be held back for longer than the queue keeps it.
+    #[error(
+        "a message cannot be delayed for {} in '{queue}': its retention keeps a message for {}, and it would be too old \
+         before it is deliverable",
+        crate::domain::units::format_duration(*delay),
+        crate::domain::units::format_duration(*retention)
+    )]
+    DelayTooLong {
+        /// The queue.
+        queue: QueueName,
+        /// What was asked for.
+        delay: Duration,
+        /// The queue's retention.
+        retention: Duration,
     },
     /// The queue holds as much as its policy allows.
     #[error("the queue '{queue}' is full: it holds {held}, and its {cap} is {limit}")]
@@ -189,6 +204,18 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl Error {
+    /// Refuses what a sender says of a message that the queue would never deliver. (What is imported goes on as it was.)
+    pub(super) fn check_delay(queue: &QueueName, new: &NewMessage, policy: &Policy) -> Result<()> {
+        match (new.delay, policy.retention) {
+            (Some(delay), Some(retention)) if delay >= retention && new.origin.is_none() => {
+                Err(Self::DelayTooLong { queue: queue.clone(), delay, retention })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What a queue that cannot be dropped holds.

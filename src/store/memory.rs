@@ -215,7 +215,7 @@ impl<C: Clock> Store for MemoryStore<C> {
     }
 
     fn put(&self, queue: &QueueName, new: &NewMessage, body: &mut dyn Read) -> Result<MessageId> {
-        self.contents().queue(queue)?;
+        Error::check_delay(queue, new, &self.contents().queue(queue)?.policy)?;
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).map_err(Error::Body)?;
         let (contents, id) =
@@ -237,6 +237,7 @@ impl<C: Clock> Store for MemoryStore<C> {
         {
             return Err(Error::UniqueForTooLong { queue: queue.clone(), window, retention });
         }
+        Error::check_delay(queue, new, &self.contents().queue(queue)?.policy)?;
         let mut bytes = Vec::new();
         body.read_to_end(&mut bytes).map_err(Error::Body)?;
         let (contents, put) = self.until_room(new.wait, queue, |contents| {
@@ -274,7 +275,10 @@ impl<C: Clock> Store for MemoryStore<C> {
         drop(contents);
         for (new, body) in batch {
             let wait = wait.saturating_sub(began.elapsed());
-            match self.until_room(wait, queue, |contents| contents.put(queue, new, body.clone(), now)) {
+            match self.until_room(wait, queue, |contents| {
+                Error::check_delay(queue, new, &contents.queue(queue)?.policy)?;
+                contents.put(queue, new, body.clone(), now)
+            }) {
                 Ok((_, id)) => outcome.ids.push(id),
                 Err(error) => {
                     outcome.error = Some(error);

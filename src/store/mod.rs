@@ -374,7 +374,7 @@ pub trait Store {
     /// with the same key at once, one puts, and all get the same id. A key is in force while its message is queued or
     /// claimed and not too old, or until its window has passed.
     ///
-    /// Errors: [`Error::UniqueForTooLong`].
+    /// Errors: [`Error::UniqueForTooLong`], [`Error::DelayTooLong`].
     fn put_unique(
         &self,
         queue: &QueueName,

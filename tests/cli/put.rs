@@ -250,6 +250,8 @@ fn a_delayed_message_is_not_there_before_its_time() {
 fn a_message_is_never_delivered_after_its_time_to_live() {
     let spool = Spool::new();
     spool.mq(&["put", "q", "--ttl", "1ms", "-m", "old news", "-m", "older"]).ok();
+    spool.mq(&["create", "short", "retention=1h"]).ok();
+    spool.mq(&["put", "short", "-m", "x", "--delay", "1h"]).fails(2).says("its retention keeps a message for 1h");
     spool.mq(&["put", "q", "-m", "still news"]).ok();
     spool.mq(&["get", "q", "--delete"]).ok().wrote("still news");
     spool.mq(&["get", "q"]).nothing();

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use mq::domain::lifecycle::State;
-use mq::domain::{Durability, NewMessage, UnixMillis, UnixSeconds, Visibility};
+use mq::domain::{Durability, NewMessage, Unique, UnixMillis, UnixSeconds, Visibility};
 use mq::store::{Error, Message, Which};
 
 use super::bench::{
@@ -22,6 +22,7 @@ over_every_engine! {
     what_outlives_its_ttl_is_never_delivered
     a_ttl_does_not_end_a_claim_but_the_next_one
     what_outlives_the_retention_is_never_delivered
+    what_would_be_too_old_before_it_is_deliverable_is_refused
     i9_a_body_that_cannot_be_read_leaves_nothing
     a_put_without_durability_is_a_put
     a_put_ends_a_wait
@@ -159,6 +160,28 @@ fn what_outlives_the_retention_is_never_delivered(b: &Bench) {
     b.clock.set(UnixMillis(START.0 + 10_000));
     assert_eq!(b.drain("q"), ["young"]);
     assert_eq!(b.stat().messages(), 1);
+}
+
+fn what_would_be_too_old_before_it_is_deliverable_is_refused(b: &Bench) {
+    b.set(&["retention=10s"]);
+    let (late, early) = (with_delay(secs(10)), with_delay(secs(9)));
+    let refused = b.store.put(&q(), &late, &mut &b"late"[..]);
+    let Err(error @ Error::DelayTooLong { .. }) = refused else { panic!("it was put: {refused:?}") };
+    assert!(error.to_string().contains("cannot be delayed for 10s in 'q': its retention keeps a message for 10s"));
+    let unique = Unique { key: "k".parse().unwrap(), window: None };
+    let refused = b.store.put_unique(&q(), &late, &unique, &mut &b"late"[..]);
+    assert!(matches!(refused, Err(Error::DelayTooLong { .. })));
+    let grouped = NewMessage { group: Some("g".parse().unwrap()), ..late.clone() };
+    assert!(matches!(b.store.put(&q(), &grouped, &mut &b"late"[..]), Err(Error::DelayTooLong { .. })));
+    let batch = [&early, &early, &late, &early].map(|new| (new.clone(), b"x".to_vec()));
+    let outcome = b.store.put_batch(&q(), &batch);
+    assert_eq!(outcome.ids.len(), 2, "what is before it is put");
+    assert!(matches!(outcome.error, Some(Error::DelayTooLong { .. })));
+    assert!(matches!(b.store.put_batch(&q(), &batch[2..]).error, Some(Error::DelayTooLong { .. })));
+    assert_eq!(b.stat().messages(), 2);
+    if b.is_spool() {
+        assert_eq!(b.names_below("tmp"), 0);
+    }
 }
 
 /// Gives some bytes, then fails.

@@ -25,7 +25,7 @@ use super::sweep::Thoroughness;
 use super::{Order, Queue};
 use crate::domain::lifecycle::State;
 use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, Priority, Seq};
-use crate::store::{At, BatchOutcome, Result};
+use crate::store::{At, BatchOutcome, Error, Result};
 
 /// A message of the batch, written.
 struct Written {
@@ -49,6 +49,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Ok(policy) => policy,
             Err(error) => return BatchOutcome { error: Some(error), ..outcome },
         };
+        // What is before one that is refused is put.
+        let refusal = |(new, _): &(NewMessage, Vec<u8>)| Error::check_delay(&self.name, new, &policy).err();
+        let refused = batch.iter().enumerate().find_map(|(at, one)| Some((at, refusal(one)?)));
+        let (batch, refused) = refused.map_or((batch, None), |(at, error)| (&batch[..at], Some(error)));
         // One promise for all of them: the strongest that any of them was given.
         let is_full = |new: &NewMessage| new.durability.unwrap_or(policy.durability) == Durability::Full;
         let durability = if batch.iter().any(|(new, _)| is_full(new)) { Durability::Full } else { Durability::None };
@@ -80,6 +84,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let _ = self.fs().sync_dir(&self.layout.tmp());
         }
         self.sweep_in_passing(Thoroughness::Little, &policy);
+        outcome.error = outcome.error.or(refused);
         outcome
     }
 

@@ -44,6 +44,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     ) -> Result<UniquePut> {
         let window = unique.and_then(|unique| unique.window);
         self.check_window(window, policy)?;
+        Error::check_delay(&self.name, new, policy)?;
         let began = Instant::now();
         // A message that is there already needs no room.
         if unique.is_none() {

@@ -66,6 +66,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         if new.group.is_some() || policy.is_capped() {
             return self.put_keyed(new, None, body, &policy).map(UniquePut::id);
         }
+        Error::check_delay(&self.name, new, &policy)?;
         self.until_room(new.wait, Instant::now(), &policy, &mut || self.look_for_room(&policy))?;
         let durability = new.durability.unwrap_or(policy.durability);
         let now = self.now();
