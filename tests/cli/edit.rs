@@ -142,7 +142,8 @@ fn nothing_changes_where_the_editor_fails() {
 /// Edits, and does something while the editor is open.
 fn edit_during(spool: &Spool, args: &[&str], meanwhile: impl FnOnce()) -> Running {
     let mut gate = spool.gate("go");
-    let script = spool.file("editor", "echo open; read x <go; printf new >\"$1\"\n");
+    // It stands at the gate before it says so: what nobody has open is forgotten with the gate.
+    let script = spool.file("editor", "exec 3<go; echo open; read x <&3; printf new >\"$1\"\n");
     let mut editing = Running::start(command(spool, &format!("sh {}", script.display()), args), "mq edit".to_owned());
     assert_eq!(editing.line(), "open");
     meanwhile();
