@@ -135,8 +135,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             opened.check().map(|checked| (header, checked))
         });
         let (header, (message, body, file, place)) = checked.map_err(|error| error.at(path))?;
-        let facts = self.facts_of(&message, &file, place, name.deliveries);
         let failures = if place.has_log { read_log(&*file, place).at("read", path)? } else { Vec::new() };
+        let facts = message.facts(name.deliveries, &failures);
         let listed = Listed { message, state, deliveries: name.deliveries, failures, unread: None };
         Ok(Some((Shown { name, file, header, place, facts }, Peeked { listed, body })))
     }
