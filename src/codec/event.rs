@@ -47,6 +47,7 @@ pub(super) trait Sink {
 }
 
 impl<S: Sink + ?Sized> Sink for &mut S {
+    #[inline]
     fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
         (**self).accept(event)
     }
@@ -86,7 +87,8 @@ impl Care {
     /// Reads a number in the grammar of JSON, refusing what neither 64-bit integers nor a finite `f64` can stand for.
     pub(super) fn number(self, text: &str) -> Result<Number, SinkError> {
         let number = number(text)?;
-        if let Number::Float(value) = number
+        if self.is_strict
+            && let Number::Float(value) = number
             && !is_spelled(text, value)
         {
             self.lose(&format!("a part of the digits of {}", shortened(text)))?;

@@ -127,7 +127,17 @@ impl<S: Sink> Markers<S> {
 }
 
 impl<S: Sink> Sink for Markers<S> {
+    #[inline]
     fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
+        if self.held.is_empty() && !matches!(event, Event::BeginMap(_)) {
+            return self.next.accept(event);
+        }
+        self.hold(event)
+    }
+}
+
+impl<S: Sink> Markers<S> {
+    fn hold(&mut self, event: Event<'_>) -> Result<(), SinkError> {
         if let Some(part) = self.fit(event) {
             self.held.push(part);
             return Ok(());

@@ -1,7 +1,7 @@
 //! Bytes in one format to bytes in another, and many messages in one byte stream.
 //!
-//! This room owns the body formats ([`Format`], [`convert`]) and the framings ([`framing`]). It opens no file, keeps
-//! no state between calls, and knows nothing of queues.
+//! This room owns the body formats ([`Format`], [`convert`]) and the framings ([`framing`]). It keeps no state
+//! between calls, and knows nothing of queues.
 //!
 //! # How a conversion runs
 //!
@@ -161,7 +161,7 @@ impl Conversion {
         }
     }
 
-    fn read(self, input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), CodecError> {
+    fn read<S: Sink>(self, input: &mut dyn Read, sink: &mut S) -> Result<(), CodecError> {
         match self.from {
             Format::Json => json::read(input, sink),
             Format::JsonLines => json::read_lines(input, sink),

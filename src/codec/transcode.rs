@@ -1,6 +1,5 @@
 //! The visitor between any self-describing serde `Deserializer` and a [`Sink`].
 
-use std::cell::Ref;
 use std::fmt;
 
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,11 +11,6 @@ pub(super) trait Aside {
     /// The next byte read begins a value.
     fn value_begins(&self) {}
 
-    /// How the number being visited is spelled in the input; `None` if the visited value says it all.
-    fn spelling(&self) -> Option<Ref<'_, str>> {
-        None
-    }
-
     /// Whether the bytes being visited were declared to be text, and so are not valid UTF-8.
     fn bytes_are_text(&self) -> bool {
         false
@@ -27,36 +21,20 @@ pub(super) trait Aside {
 ///
 /// The deserializer's error type cannot carry a [`SinkError`]; it is kept here, and the deserializer is stopped by an
 /// error of its own.
-pub(super) struct Feed<'a> {
-    sink: &'a mut dyn Sink,
+pub(super) struct Feed<'a, S> {
+    sink: &'a mut S,
     aside: &'a dyn Aside,
     failure: Option<SinkError>,
 }
 
-impl<'a> Feed<'a> {
-    pub(super) fn new(sink: &'a mut dyn Sink, aside: &'a dyn Aside) -> Self {
+impl<'a, S: Sink> Feed<'a, S> {
+    pub(super) fn new(sink: &'a mut S, aside: &'a dyn Aside) -> Self {
         Feed { sink, aside, failure: None }
     }
 
     /// Sends the whole next value of `deserializer` to the sink.
     pub(super) fn value<'de, D: Deserializer<'de>>(&mut self, deserializer: D) -> Result<(), D::Error> {
         Value(self).deserialize(deserializer)
-    }
-
-    /// Sends all values that follow one another as one array, until `is_over`.
-    pub(super) fn sequence<'de, D, E: de::Error>(
-        &mut self,
-        deserializer: &mut D,
-        mut is_over: impl FnMut(&mut D) -> bool,
-    ) -> Result<(), E>
-    where
-        for<'d> &'d mut D: Deserializer<'de, Error = E>,
-    {
-        self.send(Event::BeginSeq(None))?;
-        while !is_over(deserializer) {
-            self.value(&mut *deserializer)?;
-        }
-        self.send(Event::EndSeq)
     }
 
     /// Why the sink stopped the deserializer, if it was the sink.
@@ -68,14 +46,6 @@ impl<'a> Feed<'a> {
         self.sink.accept(event).map_err(|failure| self.stop(failure))
     }
 
-    fn send_number<E: de::Error>(&mut self, visited: Event<'_>) -> Result<(), E> {
-        let aside = self.aside;
-        match aside.spelling() {
-            Some(text) => self.send(Event::Number(&text)),
-            None => self.send(visited),
-        }
-    }
-
     fn stop<E: de::Error>(&mut self, failure: SinkError) -> E {
         self.failure = Some(failure);
         E::custom("stopped by the writer")
@@ -83,9 +53,9 @@ impl<'a> Feed<'a> {
 }
 
 /// The seed and visitor of one value.
-struct Value<'f, 'a>(&'f mut Feed<'a>);
+struct Value<'f, 'a, S>(&'f mut Feed<'a, S>);
 
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+impl<'de, S: Sink> DeserializeSeed<'de> for Value<'_, '_, S> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -94,7 +64,7 @@ impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Value<'_, '_> {
+impl<'de, S: Sink> Visitor<'de> for Value<'_, '_, S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,19 +80,19 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        self.0.send_number(Event::Unsigned(value))
+        self.0.send(Event::Unsigned(value))
     }
 
     fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        self.0.send_number(Event::Signed(value))
+        self.0.send(Event::Signed(value))
     }
 
     fn visit_f32<E: de::Error>(self, value: f32) -> Result<(), E> {
-        self.0.send_number(Event::F32(value))
+        self.0.send(Event::F32(value))
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        self.0.send_number(Event::F64(value))
+        self.0.send(Event::F64(value))
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
@@ -157,9 +127,9 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
 }
 
 /// The visitor of an ext's two parts.
-struct Ext<'f, 'a>(&'f mut Feed<'a>);
+struct Ext<'f, 'a, S>(&'f mut Feed<'a, S>);
 
-impl<'de> Visitor<'de> for Ext<'_, '_> {
+impl<'de, S: Sink> Visitor<'de> for Ext<'_, '_, S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,12 +145,12 @@ impl<'de> Visitor<'de> for Ext<'_, '_> {
 }
 
 /// The seed and visitor of an ext's bytes.
-struct ExtBytes<'f, 'a> {
-    feed: &'f mut Feed<'a>,
+struct ExtBytes<'f, 'a, S> {
+    feed: &'f mut Feed<'a, S>,
     kind: i8,
 }
 
-impl<'de> DeserializeSeed<'de> for ExtBytes<'_, '_> {
+impl<'de, S: Sink> DeserializeSeed<'de> for ExtBytes<'_, '_, S> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -188,7 +158,7 @@ impl<'de> DeserializeSeed<'de> for ExtBytes<'_, '_> {
     }
 }
 
-impl Visitor<'_> for ExtBytes<'_, '_> {
+impl<S: Sink> Visitor<'_> for ExtBytes<'_, '_, S> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

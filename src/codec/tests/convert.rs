@@ -295,3 +295,15 @@ fn a_slow_and_interrupted_input_is_read_all_the_same() {
     convert(Format::Msgpack, Format::Msgpack, &mut Slow(&binary, false), &mut out).unwrap();
     assert_eq!(out, binary);
 }
+
+/// Documents that do not fit into what Msgpack's writer holds, with arrays and maps open and closed at every place.
+#[test]
+fn a_document_larger_than_memory_holds_is_the_same() {
+    let record = |n: usize| format!(r#"{{"id":{n},"tags":["a",["b",{{}}],[]],"text":"{}"}}"#, "x".repeat(n % 700));
+    let records = |from: usize, to: usize| (from..to).map(record).collect::<Vec<_>>().join(",");
+    let long =
+        format!(r#"{{"first":[{}],"deep":[[[{{"second":[{}]}}]]],"last":[]}}"#, records(0, 30_000), records(1, 9000));
+    for document in [long.clone(), format!("[{long},[[{long}]],{long}]")] {
+        assert!(msgpack_to_json(&json_to_msgpack(&document)) == document);
+    }
+}
