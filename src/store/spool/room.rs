@@ -99,6 +99,9 @@ const GOOD_FOR_MS: u64 = 1_000;
 /// … and so many times as long as it took, lest a queue that is full does nothing else.
 const GOOD_FOR_TIMES: u64 = 100;
 
+/// … but never for longer: the machine may have slept while it was counted, or its clock been set forward.
+const GOOD_FOR_MOST_MS: u64 = 600_000;
+
 /// How long is waited before the disk is looked at again: nobody rings when it has room.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -126,7 +129,8 @@ impl Count {
     }
 
     fn is_old(&self, now: UnixMillis) -> bool {
-        now.0.abs_diff(self.counted_at.0) >= GOOD_FOR_MS.max(self.took_ms.saturating_mul(GOOD_FOR_TIMES))
+        let good_for_ms = self.took_ms.saturating_mul(GOOD_FOR_TIMES).clamp(GOOD_FOR_MS, GOOD_FOR_MOST_MS);
+        now.0.abs_diff(self.counted_at.0) >= good_for_ms
     }
 }
 
@@ -499,4 +503,27 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 /// How long the put of these messages waits for room.
 pub(super) fn longest_wait<'a>(batch: impl Iterator<Item = &'a NewMessage>) -> Duration {
     batch.map(|new| new.wait).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_old(took_ms: u64, age_ms: u64) -> bool {
+        let counted_at = UnixMillis(1_767_225_600_000);
+        let count = Count { number: 1, policy: (2, 3), held: Load::default(), counted_at, took_ms };
+        count.is_old(UnixMillis(counted_at.0 + age_ms))
+    }
+
+    #[test]
+    fn a_count_is_good_for_longer_the_longer_it_took() {
+        assert!(!is_old(0, 999) && is_old(0, 1000));
+        assert!(!is_old(500, 49_999) && is_old(500, 50_000));
+    }
+
+    #[test]
+    fn a_count_under_which_the_machine_slept_is_not_good_for_days() {
+        let hours_ms = 3_600_000;
+        assert!(is_old(8 * hours_ms, 600_000));
+    }
 }
