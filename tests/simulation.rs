@@ -29,6 +29,7 @@ mod simulation {
     pub mod ledger;
     pub mod operations;
     pub mod plan;
+    pub mod replays;
     pub mod scenarios;
     pub mod scheduler;
     pub mod simfs;
@@ -120,7 +121,8 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         | Fault::WrongFileSync
         | Fault::FailedSyncIgnored
         | Fault::PublishBeforeSync
-        | Fault::EditNotSynced => &["I1", "I3"],
+        | Fault::EditNotSynced
+        | Fault::ReplayNotSynced => &["I1", "I3"],
         Fault::NoTemporaryNameSync
         | Fault::NoPublishedNameSync
         | Fault::NoParentSync
@@ -130,7 +132,12 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         Fault::GroupUnmarked => &["I1", "I7"],
         Fault::NoDeleteSync | Fault::RemovalUnmarked | Fault::ArchiveNotSynced => &["I4"],
         Fault::CountNotCompared => &["I5"],
-        Fault::SweepTakesHeld | Fault::SweepTakesLive | Fault::LockAfterRename | Fault::EditNotNoticed => &["I2"],
+        // (What is replayed and was not deleted is there twice.)
+        Fault::SweepTakesHeld
+        | Fault::SweepTakesLive
+        | Fault::LockAfterRename
+        | Fault::EditNotNoticed
+        | Fault::ReplayOfUndeleted => &["I2"],
         // The writer finds it gone, and no call has failed.
         Fault::SweepTakesWriters => &["I9"],
         Fault::PublishIncomplete | Fault::NotChecked => &["I3"],
@@ -160,6 +167,8 @@ fn small_case_for(fault: Fault) -> Option<Plan> {
             return Some(Plan { fault: Some(fault), ..TWO_CLAIMS_OF_AN_EDITED.plan(Names::Ordered) });
         }
         Fault::ArchiveUnmarked => ("archived delete of a unique one: kills", Names::Bare),
+        Fault::ReplayNotSynced => ("replay of one: power cuts", Names::Ordered),
+        Fault::ReplayOfUndeleted => ("archived delete and replay: kills", Names::Bare),
         Fault::KeyBeforeMessage => ("a unique one moves back: kills", Names::Ordered),
         Fault::KeyLeftBehind => ("a unique one moves back, and a put", Names::Ordered),
         Fault::BatchInParts => ("atomic batch: kills", Names::Ordered),

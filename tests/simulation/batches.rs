@@ -83,9 +83,12 @@ impl Ledger {
         }
         let mut batches: BTreeMap<usize, [usize; 2]> = BTreeMap::new();
         for entry in &self.entries {
+            // Whoever claims some of a batch whose writer has not come to sync its name does not do that for him: on bare
+            // file systems a power cut then takes the others.
+            let may_be_in_parts = self.is_bare && self.cuts() > 0 && entry.acknowledged.is_none();
             // What a power cut took back before it was acknowledged may have been delivered before that.
             let was_taken_back = self.cuts() > 0 && entry.drained.is_none() && was_met(entry);
-            if let Some(batch) = entry.batch.filter(|_| !was_taken_back) {
+            if let Some(batch) = entry.batch.filter(|_| !was_taken_back && !may_be_in_parts) {
                 batches.entry(batch).or_default()[usize::from(was_met(entry))] += 1;
             }
         }

@@ -8,6 +8,7 @@ use mq::store::{Error, Store as _};
 
 use super::disk::{Ino, Node};
 use super::operations::{Actor, QUEUE, ROOT, number_of, queue};
+use super::plan::with_archive;
 use super::world::World;
 
 impl World {
@@ -82,6 +83,11 @@ impl Actor {
 /// A policy with room for one message.
 pub fn room_for_one() -> Policy {
     Policy { max_messages: Some(1), ..Policy::default() }
+}
+
+/// The same, and what is deleted is kept.
+pub fn room_and_archive() -> Policy {
+    Policy { max_messages: Some(1), ..with_archive() }
 }
 
 /// A policy with room for two.

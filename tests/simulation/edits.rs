@@ -64,7 +64,8 @@ impl Actor {
             if is_told_so && !is_old {
                 return Err(format!("I1: message {number} is not too old, and could not be edited: {result:?}"));
             }
-            if is_refused && !is_told_so && was_there && world.was_alone(self.pid) {
+            // (It may have become too old meanwhile.)
+            if is_refused && !is_told_so && was_there && world.is_surely_editable(number) && world.was_alone(self.pid) {
                 return Err(format!("I1: message {number} is there, and could not be edited: {result:?}"));
             }
             Ok(())
@@ -119,12 +120,23 @@ impl Ledger {
         (version.ended, version.fate) = (Some(moment), given);
     }
 
+    fn is_refused(&self, body: &[u8]) -> bool {
+        let is_it = |version: &Version| version.body == body && version.fate == Given::Refused;
+        self.number_of(body).is_ok_and(|owner| self.entries[owner].versions.iter().any(is_it))
+    }
+
     /// A message was delivered with this body to one who began to look for it at that moment.
     pub fn check_version(&self, number: usize, body: &[u8], began: Moment) -> Verdict {
         let entry: &Entry = &self.entries[number];
         let given = entry.versions.iter().find(|version| version.body == body);
         if given.is_some_and(|version| version.fate == Given::Refused) {
             return Err(format!("I3: message {number} was delivered with a body that was refused"));
+        }
+        // A copy begins with what its message was edited to.
+        if let (None, Some(_)) = (given, entry.copied)
+            && self.is_refused(body)
+        {
+            return Err(format!("I3: message {number} was put again with a body that was refused"));
         }
         // A power cut takes back what nobody has synced.
         if self.is_unsynced && self.has_lost_power() || !entry.is_durable && self.has_lost_power() {

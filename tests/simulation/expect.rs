@@ -129,7 +129,7 @@ impl World {
     pub fn check_facts(&self, number: usize, delivery: &Delivery) -> Verdict {
         let message = &delivery.message;
         let said = message.attributes.get("number").map(str::to_owned);
-        let is_right = said == Some(number.to_string())
+        let is_right = said == Some(self.ledger.put_as(number).to_string())
             && message.priority == self.ledger.entries[number].priority
             && message.media_type.as_ref().is_some_and(|media_type| media_type.as_str() == "text/plain")
             && message.reply_to.as_ref().is_some_and(|queue| queue.as_str() == OTHER);
@@ -231,9 +231,16 @@ impl World {
         }
         let Node::File(content) = &mut self.disk.inodes[ino].node else { return None };
         let body = content.bytes.iter().position(|byte| *byte == b'\n')? + 1;
-        let number = self.ledger.entries.iter().position(|entry| content.bytes[body..].starts_with(&entry.body))?;
+        // (It may be one of several copies.)
+        let is_it = |entry: &&mut Entry| content.bytes[body..].starts_with(&entry.body);
+        let it: Vec<_> = self.ledger.entries.iter_mut().filter(is_it).collect();
+        if it.is_empty() {
+            return None;
+        }
+        for entry in it {
+            entry.fate = Fate::MaybeGone;
+        }
         content.bytes[body] ^= 1;
-        self.ledger.entries[number].fate = Fate::MaybeGone;
         self.ledger.may_be_damaged = true;
         Some(vec![FindingKind::Damaged])
     }

@@ -4,7 +4,7 @@ use super::choices::Choices;
 use super::operations::{Operation, Then};
 
 /// What the operations are called, by [`Operation::kind`].
-pub const KINDS: [&str; 28] = [
+pub const KINDS: [&str; 29] = [
     "Put",
     "PutBatch",
     "Claim",
@@ -33,6 +33,7 @@ pub const KINDS: [&str; 28] = [
     "PutAtomic",
     "Pass",
     "Edit",
+    "Replay",
 ];
 
 impl Operation {
@@ -67,14 +68,18 @@ impl Operation {
             Self::PutAtomic { .. } => 25,
             Self::Pass { .. } => 26,
             Self::Edit { .. } => 27,
+            Self::Replay { .. } => 28,
         }
     }
 }
 
 impl Operation {
-    /// Any operation, drawn: the common ones more often.
-    pub fn any(choices: &mut Choices) -> Self {
-        match choices.pick(53) {
+    /// Any operation, drawn: the common ones more often, and a replay where there may be something for it.
+    pub fn any(choices: &mut Choices, may_be_archived: bool) -> Self {
+        if may_be_archived && choices.pick(4) == 3 {
+            return Self::any_replay(choices);
+        }
+        match choices.pick(54) {
             0..6 => Self::any_put(choices),
             6..9 => Self::PutUnique {
                 key: [0, 0, 1][choices.pick(3)],
@@ -116,7 +121,15 @@ impl Operation {
                 Self::PutAtomic { count }
             }
             50 | 51 => Self::Edit { which: choices.pick(3) },
-            _ => Self::MoveOne { which: choices.pick(3) },
+            52 => Self::MoveOne { which: choices.pick(3) },
+            _ => Self::any_replay(choices),
+        }
+    }
+
+    fn any_replay(choices: &mut Choices) -> Self {
+        Self::Replay {
+            which: [None, None, Some(0), Some(1)][choices.pick(4)],
+            most: [u64::MAX, u64::MAX, 1][choices.pick(3)],
         }
     }
 

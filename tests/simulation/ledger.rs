@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use mq::domain::{MessageId, Priority, Receipt};
 
 use super::edits::Version;
+use super::replays::Copied;
 use super::world::Pid;
 
 /// A moment in the order in which things were said.
@@ -77,6 +78,8 @@ pub struct Entry {
     pub began_ms: u64,
     /// What it was given for bodies after the first one.
     pub versions: Vec<Version>,
+    /// Of which it is a copy, if a replay has put it.
+    pub copied: Option<Copied>,
 }
 
 /// What is known of all messages.
@@ -84,9 +87,15 @@ pub struct Entry {
 pub struct Ledger {
     pub entries: Vec<Entry>,
     by_body: BTreeMap<Vec<u8>, usize>,
+    /// What each replay that runs puts next.
+    pub replaying: BTreeMap<Pid, usize>,
+    /// What was drawn for ids by then, and for what.
+    pub drawn: BTreeMap<u128, usize>,
     now: Moment,
     /// Counts began anew for some: messages were moved from queue to queue.
     pub counts_restart: bool,
+    /// The halves of a rename may part.
+    pub is_bare: bool,
     /// The queue's durability is `none`: a power cut may lose what was put, and bring back what was deleted.
     pub is_unsynced: bool,
     /// How often a message may be delivered, if the queue says.
@@ -117,8 +126,12 @@ pub struct Ledger {
     pub said_to_be_there: Vec<MessageId>,
     /// Messages were taken away without a look at each.
     pub swept_off: bool,
+    /// One was.
+    pub purged_one: bool,
     /// What is archived stays to the end.
     pub keeps_archive: bool,
+    /// It does not.
+    pub forgets_archive: bool,
     /// A call failed after a power cut: what could not be rolled forward at once comes later than its turn.
     pub order_may_differ: bool,
 }
@@ -169,9 +182,10 @@ impl Ledger {
     }
 
     /// A message was delivered.
-    pub fn deliver(&mut self, handed: Handed, body: &[u8], id: MessageId) -> Verdict {
-        let number = self.number_of(body)?;
+    pub fn deliver(&mut self, handed: Handed, body: &[u8], id: MessageId) -> Result<usize, String> {
+        let number = self.entry_of(body, id)?;
         self.check_version(number, body, handed.began)?;
+        self.check_original(number, handed.began)?;
         let (moves, cuts) = (self.counts_restart, self.cuts);
         let entry = &mut self.entries[number];
         let who = format!("message {number} (delivery {} of {})", handed.receipt.name.deliveries, handed.receipt.queue);
@@ -196,16 +210,19 @@ impl Ledger {
         }
         let has_ended = handed.has_ended || entry.old_receipt_is_used;
         entry.deliveries.push(Handed { has_ended, ..handed });
-        Ok(())
+        Ok(number)
     }
 
     pub fn is_after_the_last_cut(&self, handed: &Handed) -> bool {
         handed.said > self.cuts
     }
 
-    /// Whether this delivery is, for all that was said, the latest of its message.
+    /// Whether this delivery is, for all that was said, the latest of its message, which is there.
     pub fn is_latest(&self, number: usize, at: usize) -> bool {
-        let deliveries = &self.entries[number].deliveries;
+        let Entry { deliveries, fate, .. } = &self.entries[number];
+        if matches!(fate, Fate::Deleted(..)) {
+            return false;
+        }
         let count = deliveries[at].receipt.name.deliveries;
         deliveries.iter().all(|other| other.receipt.name.deliveries <= count || other.said <= self.cuts)
     }
@@ -266,6 +283,7 @@ impl Ledger {
 
     /// One message may go.
     pub fn may_go(&mut self, number: usize) {
+        self.purged_one = true;
         let entry = &mut self.entries[number];
         if entry.fate == Fate::Kept {
             entry.fate = Fate::MaybeGone;
@@ -311,8 +329,8 @@ impl Ledger {
     }
 
     /// A message was taken out of the queues at the end of everything.
-    pub fn drain(&mut self, body: &[u8], queue: &str, now_ms: u64) -> Result<usize, String> {
-        let number = self.number_of(body)?;
+    pub fn drain(&mut self, body: &[u8], id: MessageId, queue: &str, now_ms: u64) -> Result<usize, String> {
+        let number = self.entry_of(body, id)?;
         let moment = self.moment();
         self.check_version(number, body, moment)?;
         let entry = &mut self.entries[number];
@@ -338,14 +356,17 @@ impl Ledger {
 
     /// All is drained: what should have been there was there, and in order.
     pub fn close(&self, now_ms: u64) -> Verdict {
+        // (What is dead for its deliveries has its time to live among the dead letters, too.)
+        let is_parked = self.keeps_expired && self.lowest_limit.is_none();
         for (number, entry) in self.entries.iter().enumerate() {
             let is_expected = entry.acknowledged.is_some()
                 && entry.fate == Fate::Kept
-                && (self.keeps_expired && !entry.was_moved || entry.expires_ms.is_none_or(|at| at > now_ms));
+                && (is_parked && !entry.was_moved || entry.expires_ms.is_none_or(|at| at > now_ms));
             if is_expected && entry.drained.is_none() {
                 return Err(format!("I1: message {number} was acknowledged and is lost"));
             }
         }
+        self.check_originals()?;
         self.check_order()
     }
 

@@ -120,6 +120,11 @@ pub enum Operation {
     Edit {
         which: usize,
     },
+    /// Puts what was deleted and is archived again: all of it, or one; at most so many.
+    Replay {
+        which: Option<usize>,
+        most: u64,
+    },
 }
 
 pub const PUT: Operation = Operation::Put { delay_s: 0, priority: 5, ttl_s: 0, durable: true, long: false };
@@ -213,6 +218,7 @@ impl Actor {
             Operation::ClaimWaiting => self.claim_waiting(),
             Operation::Fsck { repair } => self.fsck(repair),
             Operation::Edit { which } => self.edit(which),
+            Operation::Replay { which, most } => self.replay(which, most),
         }
     }
 
@@ -286,6 +292,7 @@ impl Actor {
                 put_ended: None,
                 began_ms: now_ms,
                 versions: Vec::new(),
+                copied: None,
             });
             (number, world.ledger.entries[number].body.clone())
         })
@@ -397,11 +404,13 @@ impl Actor {
                 is_inherited: false,
             };
             let known = handed.clone();
-            if let Err(why) = world.ledger.deliver(handed, &body, id) {
-                world.violate(why);
-                return (usize::MAX, 0);
-            }
-            let number = world.ledger.number_of(&body).expect("just booked");
+            let number = match world.ledger.deliver(handed, &body, id) {
+                Ok(number) => number,
+                Err(why) => {
+                    world.violate(why);
+                    return (usize::MAX, 0);
+                }
+            };
             let facts = world.check_facts(number, delivery).and_then(|()| world.check_turn(number, &known));
             if let Err(why) = facts.and_then(|()| world.check_limit(QUEUE, number, count)) {
                 world.violate(why);

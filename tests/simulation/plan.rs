@@ -90,12 +90,14 @@ pub fn run(plan: &Plan, choices: Choices, keeps_history: bool) -> Outcome {
     let mut world = World::new(disk, model, choices, keeps_history);
     world.fault = plan.fault;
     world.ledger.is_unsynced = policy.durability == Durability::None;
+    world.ledger.is_bare = model == Names::Bare;
     world.ledger.limit = policy.max_deliveries;
     world.ledger.lowest_limit = policy.max_deliveries;
     world.ledger.cap = policy.max_messages;
     world.ledger.keeps_expired = policy.expired == Expired::DeadLetter;
     world.ledger.has_dead_letters = policy.max_deliveries.is_some() || world.ledger.keeps_expired;
     world.ledger.keeps_archive = policy.archive.is_some_and(|keep| keep.as_millis() > u128::from(PEACE_MS));
+    world.ledger.forgets_archive = policy.archive.is_some() && !world.ledger.keeps_archive;
     world.is_exhaustive = !is_drawn;
     world.listing = if is_drawn { world.choices.pick(3) } else { 1 };
     // What is done where the file system cannot be told has to be right on each of them.
@@ -172,7 +174,8 @@ fn drawn_program<'a>(world: &Shared) -> Program<'a> {
     Box::new(move |actor| {
         actor.run(|world| {
             left = left.checked_sub(1)?;
-            Some(Operation::any(&mut world.choices))
+            let may_be_archived = world.ledger.may_be_archived();
+            Some(Operation::any(&mut world.choices, may_be_archived))
         });
     })
 }
@@ -210,7 +213,7 @@ fn recover(world: &Shared) {
         sweep_keys(&actor);
         // What was archived only now is over as well by then; and a batch's directory, which counts as young when a second
         // name of a message was removed from it, old.
-        if actor.with(|world| !world.is_exhaustive) {
+        if actor.with(|world| !world.is_exhaustive || world.ledger.forgets_archive) {
             actor.with(|world| world.pass_ms(PEACE_MS));
             actor.drain(QUEUE);
         }
@@ -330,6 +333,11 @@ pub fn parks_what_is_old() -> Policy {
 /// A policy that keeps what is deleted for longer than all lasts: nothing else may be left of it.
 pub fn with_archive() -> Policy {
     Policy { archive: Some(Duration::from_secs(86_400)), ..Policy::default() }
+}
+
+/// A policy that keeps what is deleted for a moment.
+pub fn with_short_archive() -> Policy {
+    Policy { archive: Some(Duration::from_secs(1)), ..Policy::default() }
 }
 
 /// A policy that gives up soon.

@@ -3,9 +3,9 @@
 use mq::domain::Policy;
 use mq::store::spool::fs::Names;
 
-use super::caps::{room_for_one, room_for_two};
+use super::caps::{room_and_archive, room_for_one, room_for_two};
 use super::operations::{CLAIM, DELETE, Operation, PUT, TAKE, Then};
-use super::plan::{Plan, backing_off, parks_what_is_old, two_deliveries, with_archive};
+use super::plan::{Plan, backing_off, parks_what_is_old, two_deliveries, with_archive, with_short_archive};
 use super::world::Limits;
 
 /// A case and what may happen in it.
@@ -80,6 +80,9 @@ const BACK: Operation = Operation::MoveAll { back: true };
 const MOVE_ONE: Operation = Operation::MoveOne { which: 1 };
 const PURGE_ONE: Operation = Operation::PurgeOne { which: 1 };
 const EDIT: Operation = Operation::Edit { which: 0 };
+const REPLAY: Operation = Operation::Replay { which: None, most: u64::MAX };
+const REPLAY_ONE: Operation = Operation::Replay { which: Some(0), most: u64::MAX };
+const REPLAY_FIRST: Operation = Operation::Replay { which: None, most: 1 };
 const NOTE: Operation = Operation::NoteFailure { which: 0 };
 const WAITING: Operation = Operation::ClaimWaiting;
 
@@ -365,4 +368,66 @@ pub const SCENARIOS: &[Scenario] = &[
     archived(case("a claim that ends, and an archived delete", &[PUT, CLAIM], &[&[DELETE], &[CLAIM]], 1, TICK)),
     archived(case("repair and archived delete: kills", &[PUT, CLAIM], &[&[DELETE], &[REPAIR]], 1, KILL)),
     and_cut(archived(case("archived delete: kills, and a power cut", &[PUT, CLAIM], &[&[DELETE]], 0, KILL))),
+    archived(case("replay: errors", &[PUT, PUT, TAKE, TAKE], &[&[REPLAY, CLAIM]], 0, ERROR)),
+    archived(case("replay: kills", &[PUT, PUT, TAKE, TAKE], &[&[REPLAY], &[CLAIM_THREE]], 0, KILL)),
+    archived(case("replay: power cuts", &[PUT, PUT, TAKE, TAKE], &[&[REPLAY, CLAIM]], 0, CUT)),
+    archived(case("replay of one: errors", &[PUT, PUT, TAKE, TAKE], &[&[REPLAY_ONE, REPLAY_ONE]], 0, ERROR)),
+    archived(case("replay of one: kills", &[PUT, TAKE], &[&[REPLAY_ONE], &[REPLAY_ONE]], 0, KILL)),
+    archived(case("replay of one: power cuts", &[PUT, TAKE], &[&[REPLAY_ONE, PUT]], 0, CUT)),
+    archived(case("replay of the first: errors", &[PUT, PUT, TAKE, TAKE], &[&[REPLAY_FIRST, REPLAY]], 0, ERROR)),
+    archived(case("replay of one that is there: kills", &[PUT, CLAIM], &[&[REPLAY_ONE, DELETE], &[CLAIM]], 0, KILL)),
+    archived(case("archived delete and replay: errors", &[PUT, CLAIM], &[&[DELETE, REPLAY, CLAIM]], 0, ERROR)),
+    archived(case("archived delete and replay: kills", &[PUT, CLAIM], &[&[DELETE], &[REPLAY, CLAIM]], 0, KILL)),
+    archived(case("archived delete and replay: power cuts", &[PUT, CLAIM], &[&[DELETE, REPLAY]], 0, CUT)),
+    and_cut(archived(case(
+        "archived delete and replay: kills, and a power cut",
+        &[PUT, CLAIM],
+        &[&[DELETE], &[REPLAY]],
+        0,
+        KILL,
+    ))),
+    archived(case(
+        "replay and a receipt of before",
+        &[PUT, CLAIM, DELETE],
+        &[&[REPLAY, DELETE, CLAIM, DELETE]],
+        0,
+        ERROR,
+    )),
+    archived(case(
+        "replay and a receipt of before: kills",
+        &[PUT, CLAIM, DELETE],
+        &[&[REPLAY], &[DELETE, CLAIM]],
+        0,
+        KILL,
+    )),
+    archived(case("replay of what was replayed", &[PUT, TAKE, REPLAY, TAKE], &[&[REPLAY_ONE, REPLAY]], 0, KILL)),
+    archived(case("replay of what was edited", &[PUT, EDIT, TAKE], &[&[REPLAY, EDIT], &[CLAIM]], 1, NOTHING)),
+    archived(case("replay of a unique one", &[UNIQUE, TAKE], &[&[REPLAY], &[UNIQUE]], 2, NOTHING)),
+    archived(case("replay of a unique one: kills", &[UNIQUE, CLAIM], &[&[DELETE], &[REPLAY, UNIQUE]], 0, KILL)),
+    archived(case("replay in a group: errors", &[GROUP, TAKE, GROUP], &[&[REPLAY, CLAIM_THREE]], 0, ERROR)),
+    archived(case("replay in a group: kills", &[GROUP, GROUP, CLAIM], &[&[DELETE, REPLAY], &[CLAIM_THREE]], 0, KILL)),
+    archived(case("replay in a group: power cuts", &[GROUP, GROUP, TAKE], &[&[REPLAY, CLAIM, DELETE]], 0, CUT)),
+    archived(case("replay and delete", &[PUT, CLAIM], &[&[REPLAY], &[DELETE]], 2, NOTHING)),
+    archived(case(
+        "replay and delete of a unique one in a group",
+        &[UNIQUE_IN_GROUP, CLAIM],
+        &[&[REPLAY], &[DELETE]],
+        2,
+        NOTHING,
+    )),
+    archived(case("replay and claim", &[PUT, TAKE], &[&[REPLAY], &[CLAIM, DELETE]], 2, NOTHING)),
+    archived(case("replay and held claim", &[PUT, TAKE], &[&[REPLAY], &[TAKE, REPLAY]], 1, NOTHING)),
+    archived(case("two replays", &[PUT, TAKE], &[&[REPLAY], &[REPLAY]], 2, NOTHING)),
+    archived(case("replay and purge", &[PUT, TAKE], &[&[REPLAY], &[Operation::Purge]], 1, NOTHING)),
+    archived(case("replay and repair: kills", &[PUT, CLAIM], &[&[DELETE, REPLAY], &[REPAIR]], 0, KILL)),
+    archived(case("replay and the drop of the queue", &[PUT, TAKE], &[&[REPLAY], &[Operation::DropForce]], 1, NOTHING)),
+    Scenario {
+        policy: with_short_archive,
+        ..case("replay and the end of the archive", &[PUT, TAKE], &[&[REPLAY], &[CLAIM]], 1, TICK)
+    },
+    capped(
+        room_and_archive,
+        case("replay to a full queue: errors", &[PUT, TAKE, PUT], &[&[REPLAY, TAKE, REPLAY]], 0, ERROR),
+    ),
+    capped(room_and_archive, case("replay and put to a capped queue", &[PUT, TAKE], &[&[REPLAY], &[PUT]], 2, NOTHING)),
 ];

@@ -239,7 +239,7 @@ impl Fs for SimFs {
     }
 
     fn random(&self) -> [u8; 10] {
-        hold(&self.world).random()
+        hold(&self.world).random(self.pid)
     }
 
     fn commits(&self, fault: Fault) -> bool {

@@ -299,7 +299,7 @@ impl Actor {
                     let id: MessageId = delivery.message.id;
                     world.tell(Some(self.pid), || format!("{id} is drained from {name}"));
                     let now_ms = world.disk.now_ms;
-                    let drained = world.ledger.drain(&body, name, now_ms).and_then(|number| {
+                    let drained = world.ledger.drain(&body, id, name, now_ms).and_then(|number| {
                         world.ledger.entries[number].id.get_or_insert(id);
                         world.check_facts(number, &delivery)?;
                         // This claim is one more.

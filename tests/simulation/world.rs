@@ -198,9 +198,11 @@ impl World {
         self.violation.get_or_insert(what);
     }
 
-    pub fn random(&mut self) -> [u8; 10] {
+    pub fn random(&mut self, pid: Pid) -> [u8; 10] {
         let (a, b) = (next_random(&mut self.random), next_random(&mut self.random));
-        std::array::from_fn(|at| if at < 8 { a.to_le_bytes()[at] } else { b.to_le_bytes()[at - 8] })
+        let drawn = std::array::from_fn(|at| if at < 8 { a.to_le_bytes()[at] } else { b.to_le_bytes()[at - 8] });
+        self.ledger.note_drawn(pid, &drawn);
+        drawn
     }
 
     pub fn boot_id(&self) -> String {

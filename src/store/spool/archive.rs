@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use super::Queue;
 use super::entries::Marked;
-use super::fs::Fs;
+use super::fs::{Fault, Fs};
 use super::layout::EntryOf;
 use super::moves::Moved;
 use super::sweep::Swept;
 use crate::domain::lifecycle::State;
-use crate::domain::{Clock, Durability, MessageName, Policy, UnixSeconds, archive};
+use crate::domain::{Clock, Durability, MessageName, NewMessage, Policy, UnixSeconds, archive};
 use crate::store::{AfterEach, Archived, At, Filter, Listed, Peeked, Result};
 
 /// How often the entries of a message are looked for that still has other names.
@@ -163,7 +163,8 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                     return Ok(ControlFlow::Continue(()));
                 }
             };
-            self.put(&listed.message.again(), &mut body)?;
+            let durability = self.commits(Fault::ReplayNotSynced).then_some(Durability::None);
+            self.put(&NewMessage { durability, ..listed.message.again() }, &mut body)?;
             replayed += 1;
             Ok(after_each())
         })?;
@@ -176,6 +177,9 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             other => other.at("read", path)?,
         };
+        if self.commits(Fault::ReplayOfUndeleted) {
+            return Ok(true);
+        }
         Ok(self.without_entries(name.id, path, status)?.is_some_and(|status| status.links == 1))
     }
 

@@ -83,11 +83,15 @@ pub enum Fault {
     KeyBeforeMessage,
     /// A message that is moved leaves its unique key behind.
     KeyLeftBehind,
+    /// A replay does not look whether the delete of what is archived has come to its end.
+    ReplayOfUndeleted,
+    /// What a replay puts is not synced.
+    ReplayNotSynced,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 40] = [
         Self::NoFileSync,
         Self::WrongFileSync,
         Self::FailedSyncIgnored,
@@ -126,5 +130,7 @@ impl Fault {
         Self::ArchiveUnmarked,
         Self::KeyBeforeMessage,
         Self::KeyLeftBehind,
+        Self::ReplayOfUndeleted,
+        Self::ReplayNotSynced,
     ];
 }
