@@ -114,7 +114,9 @@ pub(crate) fn is_possible() -> bool {
 pub(crate) fn run(dir: &Path, verb: &Verb, harm: Option<(&Call, Harm)>) -> Ran {
     std::fs::write(dir.join("input"), &verb.stdin).unwrap();
     for (name, bytes) in &verb.files {
-        std::fs::write(dir.join(name), bytes).unwrap();
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
     }
     let mut strace = Command::new("strace");
     strace.args(["-qq", "-y", "-o", "log"]).current_dir(dir).env_remove("MQ_SPOOL");

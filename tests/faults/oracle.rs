@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use mq::domain::{NewMessage, QueueName, Receipt, Unique, Visibility};
@@ -13,7 +14,7 @@ use mq::store::{ClaimRequest, Notice, Store as _, UniquePut};
 use super::inject::Ran;
 use super::verbs::{Evidence, Promise, Verb};
 use super::world::{Kind, Message, SET_ASIDE, STRAYS, Spot, World, look};
-use crate::common::let_time_pass;
+use crate::common::{let_time_pass, mq_bin};
 
 /// The statuses that a failure may have: those of exit.rs but `usage` and `internal error`.
 const FAILURES: [i32; 6] = [65, 66, 73, 74, 75, 77];
@@ -48,6 +49,10 @@ pub(crate) fn judge(dir: &Path, verb: &Verb, world: &World, ran: &Ran, order: Or
     after.words();
     if ran.status == Some(verb.status) && ran.status == Some(0) {
         after.done_before_time_passes(policy.as_deref());
+    }
+    after.sources();
+    if verb.is_of_a_directory() {
+        after.repeat();
     }
     let drained = if let Promise::Mends { is_drained_first } = verb.promise {
         after.drain_and_mend(is_drained_first)
@@ -111,6 +116,26 @@ impl After<'_> {
         }
         if status != verb.status && ran.stderr.trim().is_empty() && !ran.was_cut_off(2) {
             self.bad("I9: it failed without a word");
+        }
+    }
+
+    /// What was read is left as it was.
+    fn sources(&mut self) {
+        for (name, bytes) in &self.verb.files {
+            if std::fs::read(self.dir.join(name)).ok().as_ref() != Some(bytes) {
+                self.bad(format!("{name} was changed"));
+            }
+        }
+    }
+
+    /// Does it once more, undisturbed: what is there already is passed over, and the rest comes.
+    fn repeat(&mut self) {
+        let_time_pass(&self.dir.join("spool"));
+        let mut mq = Command::new(mq_bin());
+        mq.current_dir(self.dir).args(["--spool", "spool"]).args(&self.verb.args).stdin(Stdio::null());
+        let output = mq.output().expect("mq runs");
+        if !output.status.success() {
+            self.bad(format!("it cannot be repeated: {}", String::from_utf8_lossy(&output.stderr)));
         }
     }
 
@@ -418,6 +443,9 @@ impl After<'_> {
             {
                 wrong.push(format!("I9: the put of {id} failed, and it is there"));
             }
+        }
+        if self.verb.is_of_a_directory() && !expected.is_empty() {
+            wrong.push(format!("I1: {} messages did not come when it was repeated", expected.len()));
         }
         if matches!(self.verb.promise, Promise::Replays { .. }) && self.ran.status == Some(0) && !expected.is_empty() {
             wrong.push("I1: a message that was put again is lost".to_owned());

@@ -70,6 +70,11 @@ impl Verb {
         Self { queues: queues.iter().map(|queue| (*queue).to_owned()).collect(), ..self }
     }
 
+    /// Whether it imports a directory, and so can be repeated.
+    pub(crate) fn is_of_a_directory(&self) -> bool {
+        self.args.iter().any(|arg| arg == "--maildir" || arg == "--dirq")
+    }
+
     fn stdin(self, stdin: Vec<u8>) -> Self {
         Self { stdin, ..self }
     }
@@ -112,6 +117,7 @@ pub(crate) fn all(worlds: &Worlds) -> Vec<Verb> {
     verbs.extend(sweeping());
     verbs.extend(mending());
     verbs.extend(of_the_archive(worlds));
+    verbs.extend(from_elsewhere());
     verbs
 }
 
@@ -261,6 +267,32 @@ fn of_the_archive(worlds: &Worlds) -> Vec<Verb> {
         Verb::new(Calm, &["replay", "kept"], replays),
         Verb::new(Calm, &["replay", "kept", "--dry-run"], Promise::Looks),
         Verb::new(Calm, &["list", "kept", "--archived"], Promise::Looks),
+    ]
+}
+
+/// What lies in the directories of others, the oldest first.
+fn from_elsewhere() -> Vec<Verb> {
+    use Kind::{Calm, Littered, Nothing};
+    let imports = |queue| {
+        let bodies = [&b"the first"[..], b"the second", b"the third"].map(<[u8]>::to_vec).into();
+        Promise::Puts { queue, state: "ready", bodies }
+    };
+    let mails = || {
+        let third = ("mail/new/1700000003.M1P1.host", b"the third".to_vec());
+        let first = ("mail/cur/1700000001.M1P1.host:2,S", b"the first".to_vec());
+        vec![third, first, ("mail/new/1700000002.M1P1.host", b"the second".to_vec())]
+    };
+    let elements = || {
+        let second = ("old/00000000/00000000000002", b"the second".to_vec());
+        let third = ("old/0000003c/00000000000001", b"the third".to_vec());
+        vec![("old/00000000/00000000000001", b"the first".to_vec()), second, third]
+    };
+    vec![
+        Verb::new(Calm, &["import", "q", "--maildir", "mail"], imports("q")).files(mails()),
+        Verb::new(Littered, &["import", "q", "--maildir", "mail"], imports("q")).files(mails()),
+        Verb::new(Nothing, &["import", "fresh", "--maildir", "mail"], imports("fresh")).files(mails()),
+        Verb::new(Calm, &["import", "q", "--dirq", "old"], imports("q")).files(elements()),
+        Verb::new(Calm, &["import", "fresh", "--dirq", "old"], imports("fresh")).files(elements()),
     ]
 }
 
