@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::envelope::{self, Envelope};
+use super::intake::Intake;
 use super::progress::Progress;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
@@ -53,6 +54,8 @@ pub(super) struct Feeder<'a> {
     queue: &'a QueueName,
     create: bool,
     defaults: &'a NewMessage,
+    /// What bodies become on their way, if they are not put as they are.
+    intake: Option<Intake>,
     /// What the one message that is put is to be the only one of.
     unique: Option<&'a Unique>,
     /// What gathers all of the messages, if they are put as one.
@@ -79,6 +82,7 @@ impl<'a> Feeder<'a> {
             queue,
             create,
             defaults,
+            intake: None,
             unique: None,
             atomic: None,
             batch,
@@ -90,6 +94,11 @@ impl<'a> Feeder<'a> {
             progress: None,
             stdout: Ok(()),
         }
+    }
+
+    /// Converts each body.
+    pub(super) fn converting(self, intake: Option<Intake>) -> Self {
+        Self { intake, ..self }
     }
 
     /// Puts nothing where a message of that key is in force.
@@ -148,7 +157,12 @@ impl<'a> Feeder<'a> {
     }
 
     /// Adds a message to the batch, and puts the batch if that makes it full.
-    pub(super) fn add(&mut self, new: NewMessage, body: Vec<u8>) -> Result<()> {
+    pub(super) fn add(&mut self, mut new: NewMessage, mut body: Vec<u8>) -> Result<()> {
+        if let Some(intake) = self.intake {
+            let mut converted = intake.convert(&mut new, &mut body.as_slice())?;
+            body.clear();
+            converted.read_to_end(&mut body).context("cannot read the converted body again")?;
+        }
         if let Some(batch) = &mut self.atomic {
             return Ok(batch.add(&new, &mut body.as_slice())?);
         }
@@ -183,7 +197,14 @@ impl<'a> Feeder<'a> {
     /// Puts one message past the batch. What was gathered goes first, so that the order stays.
     pub(super) fn put_one(&mut self, new: &NewMessage, body: &mut dyn Read) -> Result<()> {
         self.flush()?;
-        self.put_now(new, self.unique, body)
+        self.put_converted(new, self.unique, body)
+    }
+
+    fn put_converted(&mut self, new: &NewMessage, unique: Option<&Unique>, body: &mut dyn Read) -> Result<()> {
+        let Some(intake) = self.intake else { return self.put_now(new, unique, body) };
+        let mut new = new.clone();
+        let mut converted = intake.convert(&mut new, body)?;
+        self.put_now(&new, unique, &mut converted)
     }
 
     /// Adds what an envelope says. The only one of a key is put by itself.
@@ -197,7 +218,7 @@ impl<'a> Feeder<'a> {
             }
             Some(unique) => {
                 self.flush()?;
-                self.put_now(&new, Some(&unique), &mut body.as_slice())
+                self.put_converted(&new, Some(&unique), &mut body.as_slice())
             }
         }
     }
@@ -272,7 +293,7 @@ impl<'a> Feeder<'a> {
                 *number += 1;
                 self.flush()?;
                 let new = self.defaults;
-                self.put_now(new, self.unique, &mut splitter.stream_frame(input))?;
+                self.put_converted(new, self.unique, &mut splitter.stream_frame(input))?;
                 continue;
             }
             if self.since.is_some_and(|since| since.elapsed() >= OLDEST) {

@@ -32,6 +32,7 @@ mod frames;
 mod fsck;
 mod get;
 pub(crate) mod import;
+mod intake;
 mod list;
 mod move_all;
 mod pause;

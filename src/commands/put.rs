@@ -9,8 +9,10 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 
 use super::feed::{Feeder, Frames, is_interruption};
+use super::intake::Intake;
 use super::streams::{Input, open_file};
 use super::{Context, Outcome, Usage, VerbArgs, check_times, creating, duration, note};
+use crate::codec::Format;
 use crate::codec::framing::Framing;
 use crate::domain::units::counted;
 use crate::domain::{Attributes, Durability, Group, MediaType, NewMessage, Priority, QueueName, Unique, UniqueKey};
@@ -34,6 +36,7 @@ Examples:
   mq put jobs --unique nightly -m 'report'          only if none of that key is queued or claimed
   produce | mq put jobs --lines --wait 1h           wait while the queue is full (max-messages, max-bytes)
   mq put jobs --lines --batch atomic < plan         all of the lines, or none
+  mq put orders --store-as msgpack order.json       not as it is, but as MessagePack
   mq put jobs --group ann -m 'resize cat.png'       after all that was put before in the group")]
 pub(crate) struct PutArgs {
     /// The queue to put to
@@ -68,6 +71,19 @@ pub(crate) struct PutArgs {
     /// What the body is: a MIME type or a short name, such as json
     #[arg(short = 't', long = "type", value_name = "TYPE")]
     media_type: Option<MediaType>,
+
+    /// Convert the body to FORMAT, as mq convert does, and put that; its type says so. One that does not convert is not put,
+    /// and the status is 65
+    #[arg(long, value_name = "FORMAT")]
+    store_as: Option<Format>,
+
+    /// What the body is before [default: what --type says, else found out from its first bytes: json, msgpack or cbor]
+    #[arg(long, value_name = "FORMAT", requires = "store_as")]
+    from: Option<Format>,
+
+    /// Convert nothing that loses anything on the way
+    #[arg(long, requires = "store_as")]
+    strict: bool,
 
     /// Attach an attribute, which receivers see beside the body; can be given several times
     #[arg(short, long = "attr", value_name = "NAME=VALUE")]
@@ -161,6 +177,11 @@ impl PutArgs {
         Ok(new)
     }
 
+    fn intake(&self) -> Option<Intake> {
+        let Self { from, strict: is_strict, .. } = *self;
+        self.store_as.map(|store_as| Intake { from, store_as, is_strict })
+    }
+
     fn unique(&self) -> Result<Option<Unique>> {
         let Some(key) = self.unique.clone() else { return Ok(None) };
         if self.files.len() + self.message.len() > 1 {
@@ -217,7 +238,8 @@ impl VerbArgs for PutArgs {
             }
             None => None,
         };
-        let mut feeder = Feeder::new(&store, &self.queue, !self.no_create, &new).only(unique.as_ref()).into_one(atomic);
+        let feeder = Feeder::new(&store, &self.queue, !self.no_create, &new).converting(self.intake());
+        let mut feeder = feeder.only(unique.as_ref()).into_one(atomic);
         let put = self.put(&mut feeder, &new).and_then(|()| feeder.commit());
         let count = feeder.put_count();
         if let Err(error) = &put {

@@ -35,6 +35,7 @@ mod put;
 mod put_atomic;
 mod put_caps;
 mod put_group;
+mod put_store_as;
 mod put_streams;
 mod put_unique;
 mod redrive;
