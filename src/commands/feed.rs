@@ -17,7 +17,7 @@ use super::intake::Intake;
 use super::progress::Progress;
 use super::streams::{Arrival, Input, Stdout, StdoutError, interruption, open_file};
 use crate::codec::framing::{Framing, Splitter};
-use crate::domain::{MessageId, NewMessage, QueueName, Unique};
+use crate::domain::{Clock as _, MessageId, NewMessage, QueueName, SystemClock, Unique};
 use crate::store::{AtomicBatch, Error, Result as Stored, Store, UniquePut, read_full};
 
 /// How long a pipe has to be silent until what has arrived is put.
@@ -323,7 +323,11 @@ impl<'a> Feeder<'a> {
                 self.add_envelope(envelope)
             }
             Frames::Exported => {
-                let (new, body) = envelope::read_exported(&frame, *number)?;
+                let (mut new, body) = envelope::read_exported(&frame, *number)?;
+                // What is there, and too old for the queue, would go at once.
+                if let Ok(policy) = self.store.policy(self.queue) {
+                    new.begin_age(&policy, SystemClock.now());
+                }
                 let is_there = new.origin.as_ref().is_some_and(|origin| !self.known.insert(origin.id));
                 if is_there {
                     self.pass_over();

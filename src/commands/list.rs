@@ -12,7 +12,7 @@ use super::stat::short_age;
 use super::streams::{Stdout, StdoutError};
 use super::{Context, NO_STATES, Outcome, Usage, VerbArgs, visible};
 use crate::domain::{Clock as _, MediaType, QueueName, SystemClock, UnixMillis};
-use crate::store::{Archived, Failure, Filter, Listed, Message, Store};
+use crate::store::{Archived, Failure, Filter, Listed, Message, Store, last_reason};
 
 /// List queues, or the messages of a queue
 ///
@@ -154,7 +154,7 @@ struct Row<'a> {
 impl Row<'_> {
     fn write(&self, queue: &QueueName, now: UnixMillis, output: &mut impl Write) -> std::io::Result<()> {
         let message = self.message;
-        let failure = match (self.unread, self.failures.last()) {
+        let failure = match (self.unread, last_reason(self.failures)) {
             (Some(why), _) => format!("cannot be read: {}", visible(why)),
             (None, Some(failure)) => {
                 format!("{} ago: {}", short_age(failure.at.age_at(now)), visible(&failure.reason))

@@ -7,13 +7,18 @@ use clap::Args;
 
 use super::receipts::ReceiptArgs;
 use super::{Context, Outcome, VerbArgs, duration};
-use crate::store::Store as _;
+use crate::domain::{Clock as _, SystemClock};
+use crate::store::{Failure, Store as _};
+
+/// What the delivery log says of a message that was given back by hand.
+const RELEASED: &str = "released";
 
 /// Give claimed messages back
 ///
 /// A released message is deliverable again after --delay, or else after what its queue's policy says for this delivery
 /// (retry-delay and the rest; at once if it says nothing), at its old place in the queue. The delivery stays counted: a
-/// message that has used up its queue's max-deliveries goes to the dead-letter queue instead.
+/// message that has used up its queue's max-deliveries goes to the dead-letter queue instead. Its delivery log says that it was
+/// released.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -32,6 +37,13 @@ pub(crate) struct ReleaseArgs {
 impl VerbArgs for ReleaseArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
         let store = context.store()?;
-        self.receipts.each(|receipts| store.release(receipts, self.delay))
+        self.receipts.each(|receipts| {
+            for receipt in receipts {
+                let (at, delivery) = (SystemClock.now(), receipt.name.deliveries);
+                // A courtesy: the message goes back without it as well.
+                let _ = store.note_failure(receipt, &Failure { at, delivery, reason: RELEASED.to_owned() });
+            }
+            store.release(receipts, self.delay)
+        })
     }
 }

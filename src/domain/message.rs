@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::lifecycle::Facts;
-use super::{Durability, Group, Invalid, QueueName, UnixMillis, UnixSeconds};
+use super::lifecycle::{self, Facts};
+use super::{Durability, Group, Invalid, Policy, QueueName, UnixMillis, UnixSeconds};
 
 /// A message's identity for good: a UUID of version 7, so ids sort by the time of their put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -299,10 +299,25 @@ impl Failure {
         self.reason == Self::OF_AGE
     }
 
-    /// What the delivery log says of a message that was moved to a queue whose retention was over for it.
-    const AGE_ANEW: &str = "it was moved, and its age counts from then on";
+    /// That a claim ended at `at`, and its holder had not finished it.
+    pub fn of_timeout(at: UnixMillis, delivery: u32) -> Self {
+        Self { at, delivery, reason: "timeout: its claim ended".to_owned() }
+    }
 
-    /// That a message was moved to a queue for which it was too old, when it had been claimed so often.
+    /// That the holder of a claim was found to be gone.
+    pub fn of_death(at: UnixMillis, delivery: u32) -> Self {
+        Self { at, delivery, reason: "the holder of its claim died".to_owned() }
+    }
+
+    /// What the delivery log says of a message that came to a queue whose retention was over for it.
+    const AGE_ANEW: &str = "it came when it was too old, and its age counts from then on";
+
+    /// Whether it says why a delivery failed, or the message is dead: not only how old it is.
+    pub fn is_a_reason(&self) -> bool {
+        self.reason != Self::AGE_ANEW
+    }
+
+    /// That a message came to a queue for which it was too old, when it had been claimed so often.
     pub fn age_anew(at: UnixMillis, deliveries: u32) -> Self {
         Self { at, delivery: deliveries, reason: Self::AGE_ANEW.to_owned() }
     }
@@ -369,6 +384,16 @@ impl NewMessage {
     /// How many times it has been claimed before.
     pub(crate) fn deliveries(&self) -> u32 {
         self.origin.as_ref().map_or(0, |origin| origin.deliveries)
+    }
+
+    /// Lets the age of a message that was put before begin anew, if the retention of the queue that it is put to is over
+    /// for it.
+    pub(crate) fn begin_age(&mut self, policy: &Policy, now: UnixMillis) {
+        let Some(origin) = &mut self.origin else { return };
+        let facts = Facts { deliveries: origin.deliveries, put_at: origin.put_at, expires_at: None };
+        if lifecycle::is_too_old_for(Failure::age_of(&origin.failures, facts), policy, now) {
+            origin.failures.push(Failure::age_anew(now, origin.deliveries));
+        }
     }
 
     /// Why those deliveries failed.

@@ -33,6 +33,11 @@ pub struct Filter {
     pub reason: Option<String>,
 }
 
+/// The last line of a delivery log that says why a delivery failed.
+pub(crate) fn last_reason(failures: &[Failure]) -> Option<&Failure> {
+    failures.iter().rfind(|failure| failure.is_a_reason())
+}
+
 impl Filter {
     /// Whether every message is meant, whatever it is.
     pub fn is_all(&self) -> bool {
@@ -73,12 +78,12 @@ impl Filter {
     }
 
     fn matches_header(&self, message: &Message, failures: &[Failure]) -> bool {
-        let last_reason = || failures.last().map_or("", |failure| failure.reason.as_str());
+        let reason_of_last = || last_reason(failures).map_or("", |failure| failure.reason.as_str());
         self.attributes.iter().all(|wanted| wanted.matches(&message.attributes))
             && (self.media_type.is_none() || self.media_type == message.media_type)
             && self.put_to.as_ref().is_none_or(|queue| *queue == message.queue)
             && (self.group.is_none() || self.group == message.group)
-            && self.reason.as_ref().is_none_or(|text| last_reason().contains(text.as_str()))
+            && self.reason.as_ref().is_none_or(|text| reason_of_last().contains(text.as_str()))
     }
 
     /// Whether it takes more than a message's name to know.

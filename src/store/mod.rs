@@ -30,6 +30,7 @@ pub use archive::Archived;
 pub use edit::{Rewrite, Uneditable};
 pub(crate) use error::{At, chain};
 pub use error::{Error, Result};
+pub(crate) use filter::last_reason;
 pub use filter::{AttributeFilter, Filter, StateName};
 pub use stat::{AGE_LIMITS_S, Ages, DELIVERY_LIMITS, InState, Numbers, Stat};
 

@@ -1,12 +1,13 @@
 //! Dead letters: by every way that leads there, and what they are when they have arrived.
 
-use mq::domain::Policy;
 use mq::domain::lifecycle::State;
-use mq::store::Error;
+use mq::domain::{Policy, UnixSeconds};
+use mq::store::{Error, Failure};
 
-use super::bench::{Bench, START, is_done, is_stale, name, over_every_engine, q, secs, with_delay, with_ttl};
+use super::bench::{Bench, START, START_S, is_done, is_stale, name, over_every_engine, q, secs, with_delay, with_ttl};
 
 over_every_engine! {
+    a_delivery_that_ends_by_itself_says_so_in_the_log
     the_sweep_buries_what_has_used_up_its_deliveries
     the_end_of_a_held_claim_buries_too
     a_release_buries_at_once
@@ -164,4 +165,21 @@ fn dead_letters_can_be_sent_back(b: &Bench) {
     assert_eq!(b.store.move_all(&name("q.dead"), &q()).unwrap(), 2);
     assert_eq!(b.states("q"), [(State::Ready, 0), (State::Ready, 0)]);
     assert_eq!(b.drain("q"), ["a", "b"]);
+}
+
+fn a_delivery_that_ends_by_itself_says_so_in_the_log(b: &Bench) {
+    b.set(&["max-deliveries=3"]);
+    b.put("a");
+    b.claim_for(5).unwrap();
+    b.advance(60);
+    drop(b.hold().unwrap());
+    let told = b.claim_for(5).unwrap().receipt;
+    let failure = Failure { at: START, delivery: 3, reason: "exit status: 1".to_owned() };
+    b.store.note_failure(&told, &failure).unwrap();
+    b.advance(60);
+    assert_eq!(b.states("q"), []);
+    let dead = b.list("q.dead").pop().unwrap();
+    let reasons: Vec<_> = dead.failures.iter().map(|line| (line.delivery, line.reason.as_str())).collect();
+    assert_eq!(reasons, [(1, "timeout: its claim ended"), (2, "the holder of its claim died"), (3, "exit status: 1")]);
+    assert_eq!(dead.failures[0].at, UnixSeconds(START_S + 6).start());
 }

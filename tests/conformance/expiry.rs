@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mq::domain::lifecycle::State;
 use mq::domain::{NewMessage, Policy, UnixMillis};
-use mq::store::Which;
+use mq::store::{Failure, Filter, Which};
 
 use super::bench::{Bench, START, is_done, name, over_every_engine, q, secs, with_delay, with_priority, with_ttl};
 
@@ -22,6 +22,8 @@ over_every_engine! {
     a_dead_letter_is_as_young_as_it_is_there
     what_was_parked_for_its_age_can_be_sent_back
     what_is_moved_to_a_shorter_retention_begins_its_age_anew
+    one_that_waits_for_its_turn_goes_before_it_has_it
+    a_move_that_is_refused_leaves_the_reason_to_be_found
     one_of_a_group_goes_there_and_the_next_has_its_turn
     a_moved_message_keeps_its_time
     a_clock_that_jumps_forward_ends_it_early_and_one_that_jumps_back_late
@@ -103,6 +105,42 @@ fn what_is_moved_to_a_shorter_retention_begins_its_age_anew(b: &Bench) {
     assert!(is_done(&b.store.release(&[b.claim().unwrap().receipt], Some(secs(0)))));
     b.advance(2);
     assert_eq!(b.drain("q"), ["behind it"]);
+}
+
+fn one_that_waits_for_its_turn_goes_before_it_has_it(b: &Bench) {
+    b.set(&["expired=dead-letter"]);
+    let of_group = |ttl| NewMessage { group: Some("g".parse().unwrap()), ttl, ..NewMessage::default() };
+    b.put_as(&of_group(None), "head");
+    b.put_as(&of_group(Some(secs(5))), "late");
+    b.put_as(&of_group(None), "behind it");
+    let head = b.claim_for(3600).unwrap();
+    b.advance(125);
+    assert_eq!(b.stat().messages(), 2);
+    assert_eq!(b.drain("q.dead"), ["late"]);
+    assert_eq!(markers(b), 0);
+    assert!(is_done(&b.store.delete(&[head.receipt])));
+    assert_eq!(b.drain("q"), ["behind it"]);
+}
+
+fn a_move_that_is_refused_leaves_the_reason_to_be_found(b: &Bench) {
+    b.set(&["max-deliveries=1", "retention=2s", "max-messages=1"]);
+    b.put("dead");
+    let receipt = b.claim().unwrap().receipt;
+    let failure = Failure { at: START, delivery: 1, reason: "exit status: 28".to_owned() };
+    b.store.note_failure(&receipt, &failure).unwrap();
+    assert!(is_done(&b.store.release(&[receipt], None)));
+    b.advance(3);
+    b.put("in its place");
+    assert!(b.store.move_all(&name("q.dead"), &q()).is_err());
+    let which = Filter { reason: Some("status: 28".to_owned()), ..Filter::default() };
+    let mut found = 0;
+    let mut count = |_| {
+        found += 1;
+        ControlFlow::Continue(())
+    };
+    b.store.list(&name("q.dead"), &which, &mut count).unwrap();
+    b.store.list(&name("q.dead"), &Filter { reason: Some("its age".to_owned()), ..which }, &mut count).unwrap();
+    assert_eq!(found, 1);
 }
 
 fn what_the_queue_keeps_no_longer_is_swept_from_the_low_end(b: &Bench) {

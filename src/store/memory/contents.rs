@@ -235,6 +235,15 @@ impl Contents {
         let facts = entry.facts();
         let outcome = lifecycle::next(entry.state, event, facts, &queue.policy, now)
             .map_err(|refusal| Error::Refused { refusal })?;
+        if let (Event::Sweep { .. }, false) = (event, outcome == Outcome::Stay) {
+            let end = match entry.state {
+                State::Claimed { until } => Some(Failure::of_timeout(until.start(), entry.deliveries)),
+                State::Held => Some(Failure::of_death(now, entry.deliveries)),
+                _ => None,
+            };
+            let is_told = entry.failures.iter().any(|line| line.delivery == entry.deliveries);
+            entry.failures.extend(end.filter(|_| !is_told));
+        }
         match outcome {
             Outcome::Stay => {}
             Outcome::Become(state, deliveries) => (entry.state, entry.deliveries) = (state, deliveries),
@@ -264,14 +273,17 @@ impl Contents {
         let queue = self.queue(name)?;
         let mut young = BTreeSet::new();
         let mut old = Vec::new();
-        for (seq, entry) in queue.entries.iter().filter(|(_, entry)| entry.state == State::Ready) {
+        let is_nobodys = |entry: &Entry| matches!(entry.state, State::Ready | State::Waiting { .. });
+        for (seq, entry) in queue.entries.iter().filter(|(_, entry)| is_nobodys(entry)) {
             let by_queue = Facts { expires_at: None, ..entry.facts() };
-            let is_first = !young.contains(&entry.message.priority);
+            let is_first = entry.state == State::Ready && !young.contains(&entry.message.priority);
             if is_first && lifecycle::is_expired(by_queue, &queue.policy, now) {
                 old.push(*seq);
                 continue;
             }
-            young.insert(entry.message.priority);
+            if entry.state == State::Ready {
+                young.insert(entry.message.priority);
+            }
             let is_full = |at: UnixMillis| at.0.div_ceil(60_000) <= now.0 / 60_000;
             if entry.facts().expires_at.is_some_and(is_full) {
                 old.push(*seq);

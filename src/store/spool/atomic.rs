@@ -206,7 +206,7 @@ impl<F: Fs, C: Clock> SpoolBatch<'_, F, C> {
             self.load = self.load.plus(Load::one(len_bytes));
             queue.check_long(self.load.bytes, &self.policy)?;
         }
-        queue.mark_expiry(&name, message.expires_at);
+        queue.mark_expiry(&name, message.expires_at, None);
         written.files.push(path);
         self.ids.push(message.id);
         Ok(())

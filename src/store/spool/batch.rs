@@ -161,7 +161,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             let path = dir.join(name.to_string());
             let file = self.create_file(&path)?;
             write_record(&file, &path, Draft::new(&message)?, &mut body.as_slice(), new.failures(), &|_| Ok(()))?;
-            self.mark_expiry(&name, message.expires_at);
+            self.mark_expiry(&name, message.expires_at, None);
             messages.push(Written { name, state, path });
         }
         let priority = batch[0].0.priority;

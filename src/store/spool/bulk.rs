@@ -40,11 +40,13 @@ const AT_ONCE: usize = 1024;
 const IN_ORDER_AT_ONCE: usize = 16 * 1024;
 
 /// What has to be known of a message that is to be moved.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct About {
     group: Option<KeyHash>,
     key: Option<UniqueKey>,
     expires_at: Option<UnixMillis>,
+    /// How many times it has been claimed.
+    deliveries: u32,
     /// The retention of the other queue is over for it.
     is_too_old: bool,
 }
@@ -82,6 +84,7 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
             // A window is the matter of the queue that it was put to.
             key: message.unique.filter(|_| message.unique_until.is_none() && !self.to.commits(Fault::KeyLeftBehind)),
             expires_at: message.expires_at,
+            deliveries: 0,
             is_too_old: lifecycle::is_too_old_for(facts, &self.policy_there, self.to.now()),
         }))
     }
@@ -96,10 +99,7 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
             },
             None => None,
         };
-        if about.is_too_old {
-            self.from.begin_age(path, deliveries, self.durability)?;
-        }
-        let moved = self.move_with_key(state, name, path, about);
+        let moved = self.move_with_key(state, name, path, &About { deliveries, ..about.clone() });
         if let Some(key) = key {
             self.to.settle_key(key, moved.as_ref().ok().copied(), self.durability);
         }
@@ -107,18 +107,17 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
     }
 
     fn move_with_key(&mut self, state: State, name: &MessageName, path: &Path, about: &About) -> Result<bool> {
-        let expires_at = about.expires_at;
         if let Some(group) = about.group {
             // What comes after it is to have later numbers.
             (self.numbers.len, self.most) = (0, 1);
-            return self.move_to_group(group, name, path, expires_at);
+            return self.move_to_group(group, name, path, about);
         }
         if self.numbers.len == 0 {
             self.numbers = self.to.take_seqs(self.most)?;
             self.most = (2 * self.most).min(LEAF_LEN);
         }
         let name_there = MessageName { seq: Seq(self.numbers.first), ..*name };
-        let moved = self.transfer(name, path, &self.to.layout.path(state, &name_there), expires_at)?;
+        let moved = self.transfer(name, path, &self.to.layout.path(state, &name_there), about)?;
         if moved {
             self.numbers = Block { first: self.numbers.first + 1, len: self.numbers.len - 1 };
             self.to.ring(1);
@@ -127,18 +126,11 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
     }
 
     /// To the end of its group, where it has its turn at once if nobody is before it.
-    fn move_to_group(
-        &self,
-        group: KeyHash,
-        name: &MessageName,
-        path: &Path,
-        expires_at: Option<UnixMillis>,
-    ) -> Result<bool> {
+    fn move_to_group(&self, group: KeyHash, name: &MessageName, path: &Path, about: &About) -> Result<bool> {
         let _lock = self.to.lock_shard(EntryOf::Group, group)?;
         // Not one of those that were taken before: somebody may have put to the group since.
         let name_there = MessageName { seq: self.to.take_seq()?, ..*name };
-        let moved =
-            self.transfer(name, path, &self.to.layout.path(State::Waiting { group }, &name_there), expires_at)?;
+        let moved = self.transfer(name, path, &self.to.layout.path(State::Waiting { group }, &name_there), about)?;
         if moved {
             let _ = self.to.give_turn(group, &self.policy_there);
         }
@@ -146,7 +138,7 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
     }
 
     /// Errors: [`Error::Full`], of the other queue, and it is where it was.
-    fn transfer(&self, name: &MessageName, path: &Path, target: &Path, expires_at: Option<UnixMillis>) -> Result<bool> {
+    fn transfer(&self, name: &MessageName, path: &Path, target: &Path, about: &About) -> Result<bool> {
         self.to.make_parents(target)?;
         let room = match &self.announced {
             Some(temporary) => match self.from.fs().status(path) {
@@ -161,11 +153,15 @@ impl<F: Fs, C: Clock> Mover<'_, '_, F, C> {
             },
             None => None,
         };
+        if about.is_too_old {
+            // As late as can be, but before it is there: whoever meets it then has to know.
+            self.from.begin_age(path, about.deliveries, self.durability)?;
+        }
         let moved = self.from.transfer_out(name, path, target, self.durability, Some(&self.to.layout))?;
         if moved == Moved::Gone {
             self.to.give_room_back(room);
-        } else if let (Some(name), Some(expires_at)) = (target.file_name().and_then(parse_name), expires_at) {
-            self.to.mark_expiry(&name, Some(expires_at));
+        } else if let Some(name) = target.file_name().and_then(parse_name) {
+            self.to.mark_expiry(&name, about.expires_at, about.group);
         }
         Ok(moved == Moved::Yes)
     }

@@ -1,7 +1,9 @@
 //! Messages that have become too old, and how the sweep finds them without going through the queue.
 //!
-//! A message whose sender gave it a time to live has a marker, an empty file `expiry/HOUR/MINUTE/NAME` for the minute in
-//! which that is over: the sweep opens only what is due, and a marker says by its number in which leaf the message lies.
+//! A message whose sender gave it a time to live has a marker, a file `expiry/HOUR/MINUTE/NAME` for the minute in which that
+//! is over, with the hash of its group if it is of one: the sweep opens only what is due, and a marker says by its number in
+//! which leaf the message lies, in `ready/` or in the line of its group. One that is elsewhere then is claimed or delayed: it
+//! loses its marker, and gets it again when it comes back.
 //! What is too old for the queue's retention lies at the low end of each priority, since numbers rise with time.
 //!
 //! Invariants: a marker is a hint and nothing else. Whether a message is too old says the message, at every claim, so one
@@ -12,7 +14,6 @@
 //! of its time is over with that, and its age begins anew: who looks at it there, or sends it back, wants it. It begins anew,
 //! too, when a message is moved to a queue whose retention is over for it.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -21,15 +22,19 @@ use super::Queue;
 use super::fs::{Access, FileHandle, Fs};
 use super::layout::parse_name;
 use super::record::{BodyPlace, Opened, log_entry, read_log};
+use super::room::Load;
 use super::sweep::Swept;
 use crate::domain::lifecycle::{self, Facts, State};
 use crate::domain::queue::Expired;
-use crate::domain::{Clock, Durability, Failure, MessageId, MessageName, Policy, Priority, UnixMillis};
+use crate::domain::{Clock, Durability, Failure, Group, KeyHash, MessageName, Policy, Priority, UnixMillis};
 use crate::store::{At, Error, Message, Notice, Result};
 
 /// How many milliseconds a directory of markers stands for.
 const MINUTE_MS: u64 = 60_000;
 const MINUTES_PER_HOUR: u64 = 60;
+
+/// How long the hash of a group is, as text.
+const HASH_DIGITS: usize = 32;
 
 /// How often a directory that was removed in passing is made again before giving up.
 const TRIES: usize = 8;
@@ -42,14 +47,21 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         self.layout.expiry().join(format!("{hour}/{minute}/{}", name.with_deliveries(0)))
     }
 
-    /// Makes the marker of a message that is about to get the name, if it can become too old.
-    pub(super) fn mark_expiry(&self, name: &MessageName, expires_at: Option<UnixMillis>) {
+    /// Makes the marker of a message that is about to get the name, if it can become too old. It says in which group's line
+    /// the message may wait.
+    pub(super) fn mark_expiry(&self, name: &MessageName, expires_at: Option<UnixMillis>, group: Option<KeyHash>) {
         let Some(expires_at) = expires_at else { return };
         let path = self.marker(name, expires_at);
         for _ in 0..TRIES {
             match self.create_file(&path) {
                 Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
-                _ => return,
+                Ok(file) => {
+                    if let Some(group) = group {
+                        let _ = file.write_all_at(group.to_string().as_bytes(), 0);
+                    }
+                    return;
+                }
+                Err(_) => return,
             }
             let minute = path.parent().unwrap_or(&path);
             let hour = minute.parent().unwrap_or(minute);
@@ -59,14 +71,30 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
     }
 
-    /// The marker of a message that is about to leave the queue. Only a queue that has any reads a header for that.
-    pub(super) fn marker_of(&self, name: &MessageName, path: &Path) -> Option<PathBuf> {
+    /// Marks a message that has come back, by the name that it has now: its time may have come while it was away, and its
+    /// marker be gone.
+    pub(super) fn mark_again(&self, name: &MessageName, path: &Path) {
+        if self.has_markers()
+            && let Some(file) = self.fs().open(path, Access::Read).ok()
+            && let Ok(Opened { message, .. }) = Opened::<F::File>::new(file)
+        {
+            self.mark_expiry(name, message.expires_at, message.group.as_ref().map(Group::hash));
+        }
+    }
+
+    /// Whether any message of the queue has, or had, a marker.
+    fn has_markers(&self) -> bool {
         let has_markers = match self.has_markers.get() {
             Some(has_markers) => has_markers,
             None => self.fs().status(&self.layout.expiry()).is_ok(),
         };
         self.has_markers.set(Some(has_markers));
-        if !has_markers {
+        has_markers
+    }
+
+    /// The marker of a message that is about to leave the queue. Only a queue that has any reads a header for that.
+    pub(super) fn marker_of(&self, name: &MessageName, path: &Path) -> Option<PathBuf> {
+        if !self.has_markers() {
             return None;
         }
         let opened = self.fs().open(path, Access::Read).ok().and_then(|file| Opened::<F::File>::new(file).ok())?;
@@ -114,6 +142,24 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
     /// goes away, or back, at once.
     pub(super) fn begin_age(&self, path: &Path, deliveries: u32, durability: Durability) -> Result<()> {
         self.note(path, &Failure::age_anew(self.now(), deliveries), durability).map(drop)
+    }
+
+    /// Notes how a delivery ended, unless its log says so already. That is a courtesy: nothing fails for want of it, and it
+    /// is not synced.
+    pub(super) fn note_end(&self, path: &Path, end: &Failure) {
+        let is_told = |file: F::File| {
+            let (_, _, file, place) = Opened::<F::File>::new(file).ok()?.unchecked();
+            let log = if place.has_log { read_log(&*file, place).ok()? } else { Vec::new() };
+            Some(log.iter().any(|line| line.delivery == end.delivery))
+        };
+        if self.fs().open(path, Access::Read).ok().and_then(is_told) != Some(false) {
+            return;
+        }
+        if let Ok(mut file) = self.fs().open(path, Access::Append) {
+            let entry = log_entry(end);
+            self.take_room_anyway(Load { messages: 0, bytes: entry.len() as u64 });
+            let _ = file.write_all(&entry);
+        }
     }
 
     /// Adds a line to the delivery log of a message that nobody has. `false` if it is gone.
@@ -169,14 +215,13 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         let now_minute = self.now().0 / MINUTE_MS;
         let expiry = self.layout.expiry();
-        let mut busy = None;
         for (hour, path) in self.numbers_in(&expiry)? {
             if hour > now_minute / MINUTES_PER_HOUR {
                 continue;
             }
             for (minute, path) in self.numbers_in(&path)? {
                 if minute <= now_minute {
-                    self.sweep_minute(&path, &mut busy, policy, swept)?;
+                    self.sweep_minute(&path, policy, swept)?;
                     self.spool.remove_dir(&path);
                 }
             }
@@ -185,13 +230,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         Ok(())
     }
 
-    fn sweep_minute(
-        &self,
-        minute: &Path,
-        busy: &mut Option<BTreeSet<MessageId>>,
-        policy: &Policy,
-        swept: &mut Swept,
-    ) -> Result<()> {
+    fn sweep_minute(&self, minute: &Path, policy: &Policy, swept: &mut Swept) -> Result<()> {
         let mut markers = Vec::new();
         let most = swept.left;
         let scanned = self.fs().scan(minute, &mut |file_name, _| {
@@ -204,37 +243,58 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         markers.sort_unstable();
         for name in markers {
-            let busy = match busy {
-                Some(busy) => busy,
-                None => busy.insert(self.claimed_or_delayed()?),
-            };
-            // It is looked at again when it has come back.
-            if busy.contains(&name.id) {
-                continue;
-            }
-            if let Some((name, path)) = self.in_its_leaf(&name)?
-                && self.has_expired(&name, &path, policy)
-                && self.expire(&name, &path, policy, &mut swept.notices)?
-            {
+            let marker = minute.join(name.to_string());
+            let group = self.group_of_marker(&marker);
+            if self.expire_if_there(&name, group, policy, &mut swept.notices)? {
                 swept.moved += 1;
             }
             swept.left = swept.left.saturating_sub(1);
-            // Where it waits in the line of its group, it will be too old at its turn.
-            let _ = self.fs().unlink(&minute.join(name.to_string()));
+            let _ = self.fs().unlink(&marker);
+            // One that is claimed, or delayed, gets another marker when it comes back: that may have been just now.
+            if self.expire_if_there(&name, group, policy, &mut swept.notices)? {
+                swept.moved += 1;
+            }
         }
         Ok(())
     }
 
-    /// A message in `ready/`, by its number.
-    fn in_its_leaf(&self, name: &MessageName) -> Result<Option<(MessageName, PathBuf)>> {
-        let path = self.layout.path(State::Ready, name);
+    /// Which group's line a message may wait in, as its marker has it.
+    fn group_of_marker(&self, marker: &Path) -> Option<KeyHash> {
+        let file = self.fs().open(marker, Access::Read).ok()?;
+        let mut text = [0; HASH_DIGITS];
+        let len = file.read_at(&mut text, 0).ok()?;
+        std::str::from_utf8(&text[..len]).ok()?.parse().ok()
+    }
+
+    /// Takes out a message that is too old and that nobody has, wherever it can be by its number. `false` if it is not there.
+    fn expire_if_there(
+        &self,
+        name: &MessageName,
+        group: Option<KeyHash>,
+        policy: &Policy,
+        notices: &mut Vec<Notice>,
+    ) -> Result<bool> {
+        let waiting = group.map(|group| State::Waiting { group });
+        for state in [Some(State::Ready), waiting].into_iter().flatten() {
+            if let Some((name, path)) = self.in_its_leaf(state, name)?
+                && self.has_expired(&name, &path, policy)
+            {
+                return self.expire(&name, &path, policy, notices);
+            }
+        }
+        Ok(false)
+    }
+
+    /// A message that is ready or waits, by its number.
+    fn in_its_leaf(&self, state: State, name: &MessageName) -> Result<Option<(MessageName, PathBuf)>> {
+        let path = self.layout.path(state, name);
         if self.fs().status(&path).is_ok() {
             return Ok(Some((*name, path)));
         }
         // Claimed and given back, its name has another count.
         let mut found = None;
-        let leaf = self.layout.leaf(name.priority, name.seq);
-        self.scan_messages(&leaf, &mut |other, path| {
+        let leaf = path.parent().unwrap_or(&path);
+        self.scan_messages(leaf, &mut |other, path| {
             if other.id == name.id {
                 found = Some((other, path));
                 return ControlFlow::Break(());
@@ -242,22 +302,6 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             ControlFlow::Continue(())
         })?;
         Ok(found)
-    }
-
-    /// What somebody has, or what rests: nothing of it is taken away.
-    fn claimed_or_delayed(&self) -> Result<BTreeSet<MessageId>> {
-        let mut ids = BTreeSet::new();
-        let _ = self.each_claimed(&mut |_, name, _| {
-            ids.insert(name.id);
-            ControlFlow::Continue(())
-        })?;
-        for due in self.seconds_in(&self.layout.delayed())? {
-            self.scan_messages(&self.layout.delayed().join(due.0.to_string()), &mut |name, _| {
-                ids.insert(name.id);
-                ControlFlow::Continue(())
-            })?;
-        }
-        Ok(ids)
     }
 
     /// Of each priority those first messages that the retention is over for.

@@ -88,7 +88,11 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
                 Outcome::Stay if self.fs().status(path).is_ok() => return Ok(Some(())),
                 _ => return Ok(None),
             };
-            let moved = self.transfer(name, path, &self.layout.path(to, name), policy.durability)?;
+            let target = self.layout.path(to, name);
+            let moved = self.transfer(name, path, &target, policy.durability)?;
+            if moved == Moved::Yes {
+                self.mark_again(name, &target);
+            }
             if moved == Moved::Yes && to == State::Ready {
                 self.ring(1);
             }

@@ -260,7 +260,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         };
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries };
         let to = self.layout.path(state, &name);
-        self.mark_expiry(&name, message.expires_at);
+        self.mark_expiry(&name, message.expires_at, message.group.as_ref().map(Group::hash));
         if self.rename_into(path, &to)? == Moved::Gone {
             return Err(self.vanished(path));
         }

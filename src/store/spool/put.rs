@@ -21,7 +21,7 @@ use super::record::{Draft, log_entry};
 use super::sweep::Thoroughness;
 use super::{Order, Queue};
 use crate::domain::lifecycle::State;
-use crate::domain::{Clock, Durability, MessageId, MessageName, NewMessage, Policy, UnixMillis};
+use crate::domain::{Clock, Durability, Group, MessageId, MessageName, NewMessage, Policy, UnixMillis};
 use crate::store::{At, Error, Failure, Message, Result, UniquePut, read_full};
 
 /// How much of a body is in memory at a time.
@@ -103,7 +103,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         }
         temporary.may_be_moved = true;
         let name = MessageName { seq: self.take_seq()?, priority: message.priority, id: message.id, deliveries };
-        self.mark_expiry(&name, message.expires_at);
+        self.mark_expiry(&name, message.expires_at, message.group.as_ref().map(Group::hash));
         self.publish(&temporary.path, &name, state, durability)?;
         if durability == Durability::Full && self.commits(Fault::PublishBeforeSync) {
             self.sync_temporary(temporary)?;

@@ -20,7 +20,7 @@ use super::layout::parse_name;
 use super::moves::Moved;
 use crate::domain::lifecycle::{self, Event, Facts, Outcome, State};
 use crate::domain::{Clock, MessageId, MessageName, Policy, UnixMillis};
-use crate::store::{Error, Notice, Result, Store as _};
+use crate::store::{Error, Failure, Notice, Result, Store as _};
 
 /// How much a sweep may do at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,12 +176,22 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         swept: &mut Swept,
     ) {
         let facts = Facts { deliveries: name.deliveries, put_at: name.id.put_at(), expires_at: None };
-        match lifecycle::next(state, event, facts, policy, self.now_of_sweep()) {
+        let outcome = lifecycle::next(state, event, facts, policy, self.now_of_sweep());
+        match (state, &outcome) {
+            (_, Ok(Outcome::Stay) | Err(_)) => {}
+            (State::Claimed { until }, _) => {
+                self.note_end(path, &Failure::of_timeout(until.start(), name.deliveries));
+            }
+            (State::Held, _) => self.note_end(path, &Failure::of_death(self.now(), name.deliveries)),
+            _ => {}
+        }
+        match outcome {
             Ok(Outcome::Become(state, deliveries)) => {
                 let name_after = name.with_deliveries(deliveries);
                 let to = self.layout.path(state, &name_after);
                 match self.transfer(name, path, &to, policy.durability) {
                     Ok(Moved::Yes) => {
+                        self.mark_again(&name_after, &to);
                         swept.moved += 1;
                         swept.left = swept.left.saturating_sub(1);
                     }

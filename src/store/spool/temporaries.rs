@@ -312,7 +312,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
             _ => State::Ready,
         };
         let name = MessageName { seq, priority: message.priority, id: message.id, deliveries: 0 };
-        self.mark_expiry(&name, message.expires_at);
+        self.mark_expiry(&name, message.expires_at, message.group.as_ref().map(Group::hash));
         match self.publish(&temporary.path, &name, state, policy.durability) {
             Ok(()) => Ok(Some(state)),
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
