@@ -14,7 +14,8 @@ use crate::store::{Error, Store as _};
 ///   visibility=DUR        how long a claim lasts, unless get says it [30s]
 ///   max-deliveries=N      a message that comes back from its Nth delivery
 ///                         goes to the dead-letter queue [none]
-///   dead-letter=QUEUE     where it goes; made when it is needed [QUEUE.dead]
+///   dead-letter=QUEUE     where it goes; made when it is needed, for which a full
+///                         disk has no room, or before [QUEUE.dead]
 ///   delay=DUR             new messages are not deliverable before this [0s]
 ///   retention=DUR         messages older than this are never delivered; dead
 ///                         letters count from their put, so keep them longer,
