@@ -162,7 +162,7 @@ fn number(text: &str) -> Result<Number, SinkError> {
         Err(SinkError::Refused(format!("the number {shown} is outside the range of {what}")))
     };
     // Negative zero exists only among the floats; as an integer it would lose its sign.
-    if text.contains(['.', 'e', 'E']) || text == "-0" {
+    if text.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E')) || text == "-0" {
         return match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Number::Float(value)),
             _ => refused("64-bit floats"),

@@ -3,7 +3,8 @@
 mod write;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
+use std::ops::Range;
 
 use rmp::Marker;
 use rmp_serde::decode::Error;
@@ -16,13 +17,13 @@ use super::transcode::{Aside, Feed};
 pub(super) use write::writer;
 
 /// Bytes asked of the input at once.
-const BLOCK_BYTES: usize = 16 * 1024;
+const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Sends the one Msgpack document in `input` to `sink`.
 pub(super) fn read<S: Sink>(input: &mut dyn Read, sink: &mut S) -> Result<(), CodecError> {
     let here = Here::default();
     let mut feed = Feed::new(sink, &here);
-    let metered = Metered { input: BufReader::with_capacity(BLOCK_BYTES, input), here: &here };
+    let metered = Metered { input, block: vec![0; BLOCK_BYTES], unread: 0..0, here: &here };
     let mut deserializer = rmp_serde::Deserializer::new(metered);
     feed.value(&mut deserializer).map_err(|error| explain(&error, feed.take_failure(), &here))?;
 
@@ -94,29 +95,48 @@ impl Aside for Here {
 
 /// The input, with its place and its failure kept aside. `rmp-serde` reads no byte before it needs it.
 struct Metered<'a> {
-    input: BufReader<&'a mut dyn Read>,
+    input: &'a mut dyn Read,
+    block: Vec<u8>,
+    /// The bytes of the block that have not been handed on.
+    unread: Range<usize>,
     here: &'a Here,
 }
 
-impl Read for Metered<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let here = self.here;
-        match self.input.read(buf) {
+impl Metered<'_> {
+    #[cold]
+    fn refill(&mut self) -> io::Result<()> {
+        match self.input.read(&mut self.block) {
             Ok(len) => {
-                if let Some(&lead) = buf[..len].first()
-                    && here.value_begins.take()
-                {
-                    here.value_lead.set(lead);
-                    here.value_start.set(here.offset.get());
-                }
-                here.offset.set(here.offset.get() + len as u64);
-                Ok(len)
+                self.unread = 0..len;
+                Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
             Err(error) => {
-                here.failure.replace(Some(error));
+                self.here.failure.replace(Some(error));
                 Err(io::ErrorKind::Other.into())
             }
         }
+    }
+}
+
+impl Read for Metered<'_> {
+    #[inline]
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.unread.is_empty() {
+            self.refill()?;
+        }
+        let known = &self.block[self.unread.clone()];
+        let len = buf.len().min(known.len());
+        buf[..len].copy_from_slice(&known[..len]);
+        self.unread.start += len;
+        let here = self.here;
+        if let Some(&lead) = buf[..len].first()
+            && here.value_begins.take()
+        {
+            here.value_lead.set(lead);
+            here.value_start.set(here.offset.get());
+        }
+        here.offset.set(here.offset.get() + len as u64);
+        Ok(len)
     }
 }

@@ -54,7 +54,10 @@ type Taken<T> = Result<T, Box<CodecError>>;
 
 struct Reader<'i> {
     input: &'i mut dyn Read,
-    block: Vec<u8>,
+    /// What was read last, as far as it is UTF-8: that is found out once for all of it, and not for each string.
+    block: String,
+    /// What came after that: the beginning of a character that the next block ends, or what is no UTF-8.
+    rest: Vec<u8>,
     /// The bytes of the block that have not been looked at.
     unread: Range<usize>,
     /// Bytes before the block.
@@ -65,7 +68,7 @@ struct Reader<'i> {
     /// Where the scalar began that was read last.
     scalar_start: u64,
     /// A string or a number that does not lie in the block as it is.
-    scratch: Vec<u8>,
+    scratch: String,
     /// The arrays and maps begun and not ended, outermost first: whether each is a map.
     open: Vec<bool>,
 }
@@ -80,13 +83,14 @@ impl<'i> Reader<'i> {
     fn new(input: &'i mut dyn Read) -> Self {
         Self {
             input,
-            block: vec![0; BLOCK_BYTES],
+            block: String::new(),
+            rest: Vec::new(),
             unread: 0..0,
             before: 0,
             line: 1,
             line_start: 0,
             scalar_start: 0,
-            scratch: Vec::new(),
+            scratch: String::new(),
             open: Vec::new(),
         }
     }
@@ -119,12 +123,12 @@ impl<'i> Reader<'i> {
                 Some(b'[') => self.begin_seq(sink)?,
                 Some(b'"') => {
                     let text = self.string()?;
-                    self.send_text(sink, &text)?;
+                    self.send(sink, Event::Str(self.text(&text)))?;
                     true
                 }
                 Some(b'-' | b'0'..=b'9') => {
                     let number = self.number()?;
-                    self.send_number(sink, &number)?;
+                    self.send(sink, Event::Number(self.text(&number)))?;
                     true
                 }
                 Some(b'n') => self.literal(sink, b"null", Event::Null)?,
@@ -206,7 +210,7 @@ impl<'i> Reader<'i> {
             None => return self.ends_early(),
         }
         let text = self.string()?;
-        self.send_text(sink, &text)?;
+        self.send(sink, Event::Str(self.text(&text)))?;
         match self.skip_white()? {
             Some(b':') => {
                 self.unread.start += 1;
@@ -234,7 +238,7 @@ impl<'i> Reader<'i> {
     fn string(&mut self) -> Taken<Bytes> {
         self.scalar_start = self.offset();
         self.unread.start += 1;
-        let rest = &self.block[self.unread.clone()];
+        let rest = &self.block.as_bytes()[self.unread.clone()];
         // Most are short.
         let short = &rest[..rest.len().min(SHORT_BYTES)];
         if let Some(len) = short.iter().position(|byte| ENDS_A_RUN[usize::from(*byte)])
@@ -254,10 +258,10 @@ impl<'i> Reader<'i> {
         }
         self.scratch.clear();
         loop {
-            let rest = &self.block[self.unread.clone()];
+            let rest = &self.block.as_bytes()[self.unread.clone()];
             let len = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
             self.check_printable(len)?;
-            self.scratch.extend_from_slice(&self.block[self.unread.start..self.unread.start + len]);
+            self.scratch.push_str(&self.block[self.unread.start..self.unread.start + len]);
             self.unread.start += len;
             match self.peek()? {
                 Some(b'"') => {
@@ -277,7 +281,7 @@ impl<'i> Reader<'i> {
 
     /// A string has no control characters, but as escapes.
     fn check_printable(&mut self, len: usize) -> Taken<()> {
-        let text = &self.block[self.unread.start..self.unread.start + len];
+        let text = &self.block.as_bytes()[self.unread.start..self.unread.start + len];
         let Some(at) = text.iter().position(|byte| *byte < 0x20) else { return Ok(()) };
         self.unread.start += at;
         self.bad("a control character stands in a string, where it has to be an escape")
@@ -286,12 +290,12 @@ impl<'i> Reader<'i> {
     fn escape(&mut self) -> Taken<()> {
         let Some(byte) = self.peek()? else { return self.ends_early() };
         let plain = match byte {
-            b'"' | b'\\' | b'/' => byte,
-            b'b' => 8,
-            b'f' => 12,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
+            b'"' | b'\\' | b'/' => char::from(byte),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
             b'u' => {
                 self.unread.start += 1;
                 return self.unicode_escape();
@@ -322,7 +326,7 @@ impl<'i> Reader<'i> {
             code => code,
         };
         let Some(character) = char::from_u32(code) else { return self.bad(HALF) };
-        self.scratch.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+        self.scratch.push(character);
         Ok(())
     }
 
@@ -343,7 +347,7 @@ impl<'i> Reader<'i> {
     fn number(&mut self) -> Taken<Bytes> {
         self.scalar_start = self.offset();
         let run = |bytes: &[u8]| bytes.iter().take_while(|byte| is_in_number(**byte)).count();
-        let len = run(&self.block[self.unread.clone()]);
+        let len = run(&self.block.as_bytes()[self.unread.clone()]);
         let bytes = if len < self.unread.len() {
             let begin = self.unread.start;
             self.unread.start += len;
@@ -351,15 +355,15 @@ impl<'i> Reader<'i> {
         } else {
             self.scratch.clear();
             while self.peek()?.is_some_and(is_in_number) {
-                let len = run(&self.block[self.unread.clone()]);
-                self.scratch.extend_from_slice(&self.block[self.unread.start..self.unread.start + len]);
+                let len = run(&self.block.as_bytes()[self.unread.clone()]);
+                self.scratch.push_str(&self.block[self.unread.start..self.unread.start + len]);
                 self.unread.start += len;
             }
             Bytes::Scratch
         };
-        match misspelled(self.bytes(&bytes)) {
+        match misspelled(self.text(&bytes).as_bytes()) {
             None => Ok(bytes),
-            Some(at) if at < self.bytes(&bytes).len() => {
+            Some(at) if at < self.text(&bytes).len() => {
                 self.bad_at(self.scalar_start + at as u64, "this is no part of a number")
             }
             Some(_) if self.peek()?.is_none() => self.ends_early(),
@@ -367,25 +371,11 @@ impl<'i> Reader<'i> {
         }
     }
 
-    fn bytes(&self, bytes: &Bytes) -> &[u8] {
+    fn text(&self, bytes: &Bytes) -> &str {
         match bytes {
             Bytes::Block(range) => &self.block[range.clone()],
             Bytes::Scratch => &self.scratch,
         }
-    }
-
-    #[inline]
-    fn send_text<S: Sink>(&self, sink: &mut S, bytes: &Bytes) -> Taken<()> {
-        match std::str::from_utf8(self.bytes(bytes)) {
-            Ok(text) => self.send(sink, Event::Str(text)),
-            Err(_) => self.bad_at(self.scalar_start, "a string is not valid UTF-8"),
-        }
-    }
-
-    #[inline]
-    fn send_number<S: Sink>(&self, sink: &mut S, bytes: &Bytes) -> Taken<()> {
-        // It has digits and signs only.
-        self.send(sink, Event::Number(std::str::from_utf8(self.bytes(bytes)).unwrap_or_default()))
     }
 
     #[inline]
@@ -403,7 +393,7 @@ impl<'i> Reader<'i> {
     /// Passes white space, and says what is next.
     #[inline]
     fn skip_white(&mut self) -> Taken<Option<u8>> {
-        match &self.block[self.unread.clone()] {
+        match &self.block.as_bytes()[self.unread.clone()] {
             [byte, ..] if *byte > b' ' => Ok(Some(*byte)),
             [b' ', byte, ..] if *byte > b' ' => {
                 let byte = *byte;
@@ -434,18 +424,46 @@ impl<'i> Reader<'i> {
         if self.unread.is_empty() {
             self.refill()?;
         }
-        Ok(self.block[self.unread.clone()].first().copied())
+        Ok(self.block.as_bytes().get(self.unread.start).copied())
     }
 
+    #[cold]
     fn refill(&mut self) -> Taken<()> {
         self.before = self.offset();
         self.unread = 0..0;
+        let mut bytes = std::mem::take(&mut self.block).into_bytes();
+        bytes.clear();
+        bytes.append(&mut self.rest);
         loop {
-            match self.input.read(&mut self.block) {
-                Ok(len) => {
-                    self.unread = 0..len;
-                    return Ok(());
+            let known = bytes.len();
+            bytes.resize(BLOCK_BYTES, 0);
+            let len = self.read(&mut bytes[known..])?;
+            bytes.truncate(known + len);
+            match String::from_utf8(bytes) {
+                Ok(block) => self.block = block,
+                Err(error) => {
+                    let (valid, is_begun) =
+                        (error.utf8_error().valid_up_to(), error.utf8_error().error_len().is_none());
+                    bytes = error.into_bytes();
+                    if valid == 0 && is_begun && len > 0 {
+                        continue;
+                    }
+                    if valid == 0 {
+                        return self.bad("this is not valid UTF-8");
+                    }
+                    self.rest = bytes.split_off(valid);
+                    self.block = String::from_utf8(bytes).unwrap_or_default();
                 }
+            }
+            self.unread = 0..self.block.len();
+            return Ok(());
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> Taken<usize> {
+        loop {
+            match self.input.read(buffer) {
+                Ok(len) => return Ok(len),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Box::new(CodecError::Input(error))),
             }
