@@ -23,6 +23,7 @@ use self::table::Table;
 mod bulk;
 mod calls;
 mod context;
+mod convert;
 mod depth;
 mod floor;
 mod groups;
@@ -39,7 +40,7 @@ mod workers;
 /// A part of the benchmark: its name for `--only`, and what measures it.
 type Part = (&'static str, fn(&Bench, &mut Table) -> Result<()>);
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("oneshot", oneshot::run),
     ("peers", peers::run),
     ("calls", calls::run),
@@ -51,6 +52,7 @@ const PARTS: [Part; 11] = [
     ("depth", depth::run),
     ("groups", groups::run),
     ("memory", memory::run_many),
+    ("convert", convert::run),
 ];
 
 fn main() -> ExitCode {
