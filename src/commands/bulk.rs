@@ -114,7 +114,12 @@ pub(super) fn count_unclaimed(store: &dyn Store, queue: &QueueName, which: &Filt
     if which.is_all() {
         return store.stat(queue).map(|stat| stat.messages() - stat.claimed - stat.held);
     }
-    count(store, queue, which, |listed| !matches!(listed.state, State::Claimed { .. } | State::Held))
+    count(store, queue, which, |listed| is_unclaimed(listed.state))
+}
+
+/// Whether a message can be moved: nobody has it.
+pub(super) fn is_unclaimed(state: State) -> bool {
+    !matches!(state, State::Claimed { .. } | State::Held)
 }
 
 /// How many of the deleted messages are meant that the archive has.

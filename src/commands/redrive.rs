@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use super::bulk::{BulkArgs, Deed};
-use super::{Context, Outcome, VerbArgs, creating, note};
-use crate::domain::lifecycle::State;
+use super::bulk::{BulkArgs, Deed, is_unclaimed};
+use super::{Context, Outcome, Usage, VerbArgs, creating, note};
 use crate::domain::units::{counted, parse_rate};
 use crate::domain::{MessageId, QueueName};
 use crate::store::{self, Filter, Store};
@@ -62,7 +61,7 @@ impl Origins {
     fn of(store: &dyn Store, queue: &QueueName, which: &Filter) -> store::Result<Self> {
         let mut origins = Self::default();
         store.list(queue, which, &mut |listed| {
-            if matches!(listed.state, State::Ready | State::Delayed { .. }) {
+            if is_unclaimed(listed.state) {
                 if let Some(why) = listed.unread {
                     origins.unread.get_or_insert((listed.message.id, why));
                 } else if listed.message.queue == *queue {
@@ -79,6 +78,11 @@ impl Origins {
 
 impl VerbArgs for RedriveArgs {
     fn run(self, context: &Context) -> Result<Outcome> {
+        if self.to.as_ref() == Some(&self.queue) {
+            return Err(
+                Usage(format!("'{0}' cannot be sent back to itself: --to names another queue", self.queue)).into()
+            );
+        }
         let store = context.store()?;
         let Self { queue, to, rate, bulk } = self;
         let (queue, to) = (&queue, &to);
@@ -156,8 +160,10 @@ impl Pace {
 
     /// One is done: waits until the next one may be.
     fn wait(&mut self) {
+        // (More may come than were counted.)
+        let was_last = self.left == 1;
         self.left = self.left.saturating_sub(1);
-        if let Some(interval) = self.interval.filter(|_| self.left > 0) {
+        if let Some(interval) = self.interval.filter(|_| !was_last) {
             // From when the last one was due, so that the time that each takes does not add up.
             self.next = (self.next + interval).max(Instant::now().checked_sub(interval).unwrap_or(self.next));
             std::thread::sleep(self.next.saturating_duration_since(Instant::now()));

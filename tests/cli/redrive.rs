@@ -113,6 +113,56 @@ fn a_rate_is_kept() {
     }
 }
 
+/// Queues `a` and `b`, and in `graves` one group of four: two that were put to `a`, then two of `b`.
+fn grouped_graveyard() -> Spool {
+    let spool = Spool::new();
+    for (queue, bodies) in [("a", ["1", "2"]), ("b", ["3", "4"])] {
+        for body in bodies {
+            spool.mq(&["put", queue, "--group", "g", "-m", body]).ok();
+        }
+        spool.mq(&["move", queue, "graves"]).ok();
+    }
+    assert_eq!((spool.count("graves", "ready"), spool.count("graves", "waiting")), (1, 3));
+    spool
+}
+
+#[test]
+fn those_that_wait_in_a_group_count_and_go_back_with_the_others() {
+    let spool = grouped_graveyard();
+    spool.mq(&["redrive", "graves", "--dry-run"]).ok().says("would have redriven 4 messages");
+    spool.mq(&["redrive", "graves"]).ok().says("redriven 4 messages");
+    for (queue, bodies) in [("a", "1\n2\n"), ("b", "3\n4\n")] {
+        spool.mq(&["get", queue, "--count", "all", "--wait", "0s", "--lines", "--delete"]).ok().wrote(bodies);
+    }
+}
+
+#[test]
+fn those_that_wait_behind_a_claim_go_back() {
+    let spool = grouped_graveyard();
+    let claimed = spool.claim("graves", "1h");
+    spool.mq(&["redrive", "graves", "--dry-run"]).ok().says("would have redriven 3 messages");
+    spool.mq(&["redrive", "graves"]).ok().says("redriven 3 messages");
+    spool.mq(&["delete", &claimed]).ok();
+    assert_eq!(spool.stat("graves")["waiting"], 0);
+    assert_eq!((spool.bodies("a"), spool.count("b", "waiting")), (vec!["2".to_owned()], 1));
+}
+
+#[test]
+fn a_rate_is_kept_within_a_group() {
+    let spool = grouped_graveyard();
+    let begun = Instant::now();
+    spool.mq(&["redrive", "graves", "--rate", "20/s"]).ok().says("redriven 4");
+    assert!(begun.elapsed() >= Duration::from_millis(150), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_queue_is_not_sent_back_to_itself() {
+    let spool = graveyard();
+    spool.mq(&["redrive", "graves", "--to", "graves"]).fails(2).says("'graves' cannot be sent back to itself");
+    spool.mq(&["redrive", "missing", "--to", "missing"]).fails(2);
+    assert_eq!(spool.count("graves", "ready"), 3);
+}
+
 #[test]
 fn the_table_says_why_and_whence() {
     let spool = graveyard();
