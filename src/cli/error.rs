@@ -77,7 +77,7 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => {
             "a spool is a directory; name another path with --spool".to_owned()
         }
-        Error::PolicyFile { .. } => "nothing was touched; mend or remove the file".to_owned(),
+        Error::PolicyFile { .. } => "nothing was touched; mend the file, or remove it for the defaults".to_owned(),
         _ => return None,
     })
 }

@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_by_which_nothing_can_be_delivered_is_refused_to_who_sets_it() {
+    fn a_policy_by_which_nothing_can_be_delivered_is_refused() {
         let name: QueueName = "jobs".parse().unwrap();
         let with = |settings: &[&str]| {
             let mut policy = Policy::default();
@@ -460,16 +460,14 @@ mod tests {
         for (settings, key) in [
             (&["visibility=0s"][..], "visibility"),
             (&["retention=0s"], "retention"),
+            (&["archive=0s"], "archive"),
             (&["retention=1h", "delay=1h"], "delay"),
             (&["retention=1h", "retry-delay=1h", "retry-max=2h"], "retry-delay"),
             (&["retention=1h", "retry-delay=10s", "retry-max=2h"], "retry-max"),
             (&["retention=30s", "retry-delay=10s", "max-deliveries=4"], "retry-max"),
         ] {
             let policy = with(settings);
-            assert_eq!(policy.check_change(&name, None).unwrap_err().keys(), [key], "{settings:?}");
-            assert!(policy.check_for(&name).is_ok(), "{settings:?}: a queue that has it can go on");
-            let paused = Policy { paused: true, ..policy.clone() };
-            assert!(paused.check_change(&name, Some(&policy)).is_ok(), "{settings:?}: and can be paused");
+            assert_eq!(policy.check_for(&name).unwrap_err().keys(), [key], "{settings:?}");
         }
         for settings in [
             &["retention=1h"][..],
@@ -480,8 +478,22 @@ mod tests {
             &["retention=30s", "retry-delay=10s", "retry-factor=1"],
             &["retention=30s", "retry-delay=1m", "max-deliveries=1"],
         ] {
-            assert_eq!(with(settings).check_change(&name, None), Ok(()), "{settings:?}");
+            assert_eq!(with(settings).check_for(&name), Ok(()), "{settings:?}");
         }
+    }
+
+    #[test]
+    fn every_setting_that_a_file_can_have_says_what_it_is_to_be() {
+        for key in Policy::KEYS.into_iter().chain(["paused"]) {
+            let wrong = serde_json::json!({ "a": 1 });
+            assert!(serde_json::from_value::<Policy>(serde_json::json!({ key: wrong })).is_err(), "{key}");
+            let error = Policy::wrong_in_file(key, &wrong);
+            assert_eq!(error.keys(), [key]);
+        }
+        let said = |key, value: serde_json::Value| Policy::wrong_in_file(key, &value).to_string();
+        assert!(said("retention", "5".into()).contains("'5' is not a duration: a number with a unit"));
+        assert!(said("retention", "none".into()).contains("leave the setting out for none"));
+        assert!(said("colour", "red".into()).contains("there is no setting 'colour'"));
     }
 
     #[test]

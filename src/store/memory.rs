@@ -172,7 +172,7 @@ impl<C: Clock> MemoryStore<C> {
 
 impl<C: Clock> Store for MemoryStore<C> {
     fn create_queue(&self, queue: &QueueName, policy: &Policy, _mode: Option<u32>) -> Result<()> {
-        policy.check_change(queue, None)?;
+        policy.check_for(queue)?;
         let mut contents = self.contents();
         if contents.queues.contains_key(queue) {
             return Err(Error::QueueExists(queue.clone()));
@@ -191,10 +191,9 @@ impl<C: Clock> Store for MemoryStore<C> {
         change: &mut dyn FnMut(&mut Policy) -> Result<(), PolicyError>,
     ) -> Result<Policy> {
         let mut contents = self.contents();
-        let before = contents.queue(queue)?.policy.clone();
-        let mut policy = before.clone();
+        let mut policy = contents.queue(queue)?.policy.clone();
         change(&mut policy)?;
-        policy.check_change(queue, Some(&before))?;
+        policy.check_for(queue)?;
         contents.queue(queue)?.policy = policy.clone();
         self.ring(contents);
         Ok(policy)

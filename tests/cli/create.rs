@@ -47,6 +47,7 @@ fn wrong_settings_are_refused_and_the_right_ones_are_named() {
         ("retention=ever", "retention"),
         ("retention=0s", "longer than 0s, or none"),
         ("visibility=0s", "longer than 0s"),
+        ("archive=0s", "longer than 0s, or none"),
     ] {
         spool.mq(&["create", "q", setting]).fails(2).says(words);
     }

@@ -67,9 +67,13 @@ fn what_makes_no_sense_together_is_refused_and_was_not_made_by_others() {
     spool.mq(&["set", "q", "retention=1h", "delay=1m"]).ok();
     // By hand, or by a version that took it.
     std::fs::write(spool.root().join("q/policy.json"), "{\"delay\":\"1h\",\"retention\":\"1h\"}").unwrap();
-    spool.mq(&["pause", "q"]).ok();
-    spool.mq(&["resume", "q"]).ok();
+    let path = spool.root().join("q/policy.json").display().to_string();
+    for args in [&["pause", "q"][..], &["set", "q", "visibility=1m"], &["put", "q", "-m", "lost"]] {
+        spool.mq(args).fails(78).says(&path).says("set delay to less than retention");
+    }
+    spool.mq(&["set", "q", "retention=0s"]).fails(2).says("longer than 0s");
     spool.mq(&["set", "q", "delay=0s"]).ok();
+    assert_eq!(spool.stat("q")["policy"]["retention"], "1h");
     spool.put("q", "x");
     spool.mq(&["get", "q", "--visibility", "0s"]).fails(2).says("over at once");
 }

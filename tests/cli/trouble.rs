@@ -104,6 +104,15 @@ fn i9_a_policy_that_was_edited_wrongly_is_named_by_file_and_line() {
         ("{ \"dead-letter\": \"q\" }", "another queue"),
         ("{ \"max-deliveries\": 0 }", "from 1 up"),
         ("{ \"max-deliveries\": -1 }", "line 1"),
+        ("{\n\"retention\": \"0s\"\n}", "longer than 0s, or none at line 2"),
+        ("{\"retention\":\"1s\",\n\"delay\":\"2s\"}", "set delay to less than retention at line 2"),
+        ("{\"visibility\":\"0s\",\"paused\":true}", "longer than 0s"),
+        ("{\"archive\":\"0s\"}", "longer than 0s, or none"),
+        ("null", "a policy is an object"),
+        ("[\"30s\"]", "it is a list"),
+        ("{\"max-messages\":\"5\"}", "max-messages: '\"5\"' is not a number of messages from 1 up, without quotes"),
+        ("{\"retention\":null}", "'null' is not a duration in quotes"),
+        ("{\"delay\":\"1s\",\n\"delay\":\"1s\"}", "twice, again at line 2"),
     ] {
         let spool = Spool::new();
         spool.put("q", "x");
@@ -113,15 +122,34 @@ fn i9_a_policy_that_was_edited_wrongly_is_named_by_file_and_line() {
             &["put", "q", "-m", "y"][..],
             &["get", "q"],
             &["get", "q", "--delete"],
-            &["set", "q", "visibility=1m"],
+            &["set", "q", "max-bytes=1GiB"],
             &["stat", "q"],
             &["peek", "q"],
         ] {
-            spool.mq(args).fails(78).says(&path.display().to_string()).says(words);
+            let ran = spool.mq(args).fails(78).says(&path.display().to_string()).says(words).says("mend the file");
+            for foreign in ["invalid type", "expected", "struct", "u64", "EOF"] {
+                assert!(!ran.err().contains(foreign), "{ran}");
+            }
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), text, "it is left for a person to mend");
         fs::remove_file(&path).unwrap();
         spool.mq(&["get", "q"]).ok().wrote("x");
+    }
+}
+
+#[test]
+fn i9_a_policy_that_is_no_file_is_refused() {
+    for (what, make) in [
+        ("a directory", (|path| fs::create_dir(path).unwrap()) as fn(&Path)),
+        ("a symbolic link", |path| std::os::unix::fs::symlink("elsewhere", path).unwrap()),
+    ] {
+        let spool = Spool::new();
+        spool.put("q", "x");
+        let path = spool.queue_dir("q").join("policy.json");
+        make(&path);
+        for args in [&["put", "q", "-m", "y"][..], &["get", "q"], &["set", "q", "visibility=1m"], &["stat", "q"]] {
+            spool.mq(args).fails(78).says(&format!("it is {what}, and has to be a regular file")).says("mend the file");
+        }
     }
 }
 

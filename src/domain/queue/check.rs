@@ -6,6 +6,31 @@ use super::{Expired, MAX_BYTES, MAX_DELIVERIES, MAX_MESSAGES, Policy, QueueName}
 use crate::domain::Invalid;
 use crate::domain::units::format_duration;
 
+const DURATION: &str = "a duration in quotes, such as \"30s\"";
+const OPTIONAL_DURATION: &str = "a duration in quotes, such as \"30s\"; leave the setting out for none";
+const OPTIONAL_SIZE: &str = "a size in quotes, such as \"64MiB\"; leave the setting out for the default";
+
+/// What each member of a policy's file is to be.
+const IN_FILE: [(&str, &str); 17] = [
+    ("visibility", DURATION),
+    ("max-deliveries", "a number of deliveries from 1 up, without quotes; leave the setting out for none"),
+    ("dead-letter", "the name of a queue in quotes; leave the setting out for the default"),
+    ("delay", DURATION),
+    ("retention", OPTIONAL_DURATION),
+    ("durability", "\"full\" or \"none\""),
+    ("max-messages", "a number of messages from 1 up, without quotes; leave the setting out for none"),
+    ("max-bytes", OPTIONAL_SIZE),
+    ("reserve", OPTIONAL_SIZE),
+    ("reserve-inodes", "a number of files, without quotes; leave the setting out for the default"),
+    ("expired", "\"delete\" or \"dead-letter\""),
+    ("retry-delay", DURATION),
+    ("retry-factor", "a factor from 1 to 100, without quotes"),
+    ("retry-max", DURATION),
+    ("retry-jitter", "a percentage in quotes, such as \"25%\""),
+    ("archive", OPTIONAL_DURATION),
+    ("paused", "true or false"),
+];
+
 /// A setting that was refused, and why.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
@@ -69,7 +94,8 @@ impl PolicyError {
 }
 
 impl Policy {
-    /// Whether this policy makes sense for the queue `name`.
+    /// Whether this policy makes sense for the queue `name`, whoever it comes from: by one that does not, messages would be
+    /// lost without a word.
     pub fn check_for(&self, name: &QueueName) -> Result<(), PolicyError> {
         let bad = |source| PolicyError::BadValue { key: "dead-letter", source };
         if self.dead_letter.as_ref() == Some(name) {
@@ -92,19 +118,21 @@ impl Policy {
         if self.retry_max < self.retry_delay {
             return Err(PolicyError::RetryMaxTooShort { delay: self.retry_delay, max: self.retry_max });
         }
-        Ok(())
+        self.check_times()
     }
 
-    /// Whether the queue `name` may get this policy in the place of `before`.
-    ///
-    /// This asks for more than [`Self::check_for`], which is what a policy that is in force has to fulfil: what can do no
-    /// harm and makes no sense is refused to who says it, and not found fault with later.
-    pub fn check_change(&self, name: &QueueName, before: Option<&Self>) -> Result<(), PolicyError> {
-        self.check_for(name)?;
-        match (self.check_times(), before) {
-            // Whoever pauses such a queue did not make it so.
-            (Err(error), Some(before)) if before.check_times().as_ref() == Err(&error) => Ok(()),
-            (checked, _) => checked,
+    /// What is wrong with the value that a policy's file has for a setting, of which it has been found that it has none of the
+    /// right kind.
+    pub fn wrong_in_file(key: &str, value: &serde_json::Value) -> PolicyError {
+        let Some((key, expected)) = IN_FILE.into_iter().find(|(known, _)| *known == key) else {
+            return PolicyError::UnknownKey(key.to_owned());
+        };
+        let text = value.as_str().filter(|text| !text.contains(char::is_control));
+        // As a setting it would be refused for a better reason, if it is.
+        let refused = text.and_then(|text| Self::default().apply(&format!("{key}={text}")).err());
+        match refused {
+            Some(error @ PolicyError::BadValue { .. }) => error,
+            _ => PolicyError::BadValue { key, source: Invalid::new(value.to_string(), expected) },
         }
     }
 
@@ -113,6 +141,9 @@ impl Policy {
         let zero = |key, expected| Err(PolicyError::BadValue { key, source: Invalid::new("0s", expected) });
         if self.visibility.is_zero() {
             return zero("visibility", "a time to handle a message in: longer than 0s");
+        }
+        if self.archive.is_some_and(|archive| archive.is_zero()) {
+            return zero("archive", "a time to keep deleted messages for: longer than 0s, or none");
         }
         let Some(retention) = self.retention else { return Ok(()) };
         if retention.is_zero() {

@@ -32,7 +32,7 @@ impl<F: Fs, C: Clock> Spool<F, C> {
         if layout::RESERVED.contains(&name.as_str()) {
             return Err(Error::ReservedName(name.clone()));
         }
-        policy.check_change(name, None)?;
+        policy.check_for(name)?;
         self.establish(mode)?;
         let _lock = self.lock_queues()?;
         self.clear_away();
