@@ -68,7 +68,7 @@ impl BulkArgs {
         act: impl FnOnce(&Filter, &mut Progress) -> Result<u64>,
     ) -> Result<Outcome> {
         let Deed { queue, done, whence, .. } = deed;
-        let filter = self.filter.into_filter();
+        let filter = self.filter.into_filter()?;
         // A large queue takes a while to count: only where the number is needed.
         let is_counted = self.dry_run || !self.yes && is_attended();
         let there = if is_counted { (deed.count)(&filter)? } else { 0 };

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::duration;
-use crate::domain::{Group, MediaType, MessageId, QueueName};
+use super::{Usage, duration};
+use crate::domain::units::format_duration;
+use crate::domain::{Group, Invalid, MediaType, MessageId, QueueName};
 use crate::store::{AttributeFilter, Filter, StateName};
 
 /// Which messages: all that is said has to hold, and without any of it all are meant.
@@ -45,12 +46,16 @@ pub(super) struct FilterArgs {
     group: Option<Group>,
 
     /// Those that were delivered N times or more
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_deliveries)]
     deliveries: Option<u32>,
 
     /// Those whose last delivery failed for a reason with TEXT in it
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+}
+
+fn parse_deliveries(text: &str) -> Result<u32, Invalid> {
+    text.parse().map_err(|_| Invalid::new(text, "a number of deliveries, such as 3"))
 }
 
 impl FilterArgs {
@@ -59,8 +64,16 @@ impl FilterArgs {
         !self.state.is_empty()
     }
 
-    pub(super) fn into_filter(self) -> Filter {
-        Filter {
+    /// What no message can be is a mistake, and not a filter that finds nothing.
+    pub(super) fn into_filter(self) -> Result<Filter, Usage> {
+        if let (Some(older), Some(newer)) = (self.older, self.newer)
+            && older >= newer
+        {
+            let (older, newer) = (format_duration(older), format_duration(newer));
+            let why = "no message is both; the age of --older has to be the shorter one";
+            return Err(Usage(format!("--older {older} --newer {newer}: {why}")));
+        }
+        Ok(Filter {
             ids: self.id,
             states: self.state,
             older: self.older,
@@ -71,6 +84,6 @@ impl FilterArgs {
             group: self.group,
             deliveries: self.deliveries,
             reason: self.reason,
-        }
+        })
     }
 }

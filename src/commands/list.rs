@@ -57,7 +57,7 @@ impl VerbArgs for ListArgs {
         if self.archived && self.filter.names_states() {
             return Err(Usage(NO_STATES.to_owned()).into());
         }
-        let which = self.filter.into_filter();
+        let which = self.filter.into_filter()?;
         let listed = match &self.queue {
             Some(queue) if self.archived => archived(queue, &which, self.json, context, &mut output),
             Some(queue) => messages(queue, &which, self.json, context, &mut output),

@@ -209,8 +209,14 @@ pub enum Error {
 impl Error {
     /// Refuses what a sender says of a message that the queue would never deliver. (What is imported goes on as it was.)
     pub(super) fn check_delay(queue: &QueueName, new: &NewMessage, policy: &Policy) -> Result<()> {
-        match (new.delay, policy.retention) {
-            (Some(delay), Some(retention)) if delay >= retention && new.origin.is_none() => {
+        let delay = new.delay.filter(|_| new.origin.is_none());
+        Self::check_held_back(queue, delay, policy)
+    }
+
+    /// Refuses to hold a message back until it is too old to be delivered.
+    pub(super) fn check_held_back(queue: &QueueName, delay: Option<Duration>, policy: &Policy) -> Result<()> {
+        match (delay, policy.retention) {
+            (Some(delay), Some(retention)) if delay >= retention => {
                 Err(Self::DelayTooLong { queue: queue.clone(), delay, retention })
             }
             _ => Ok(()),

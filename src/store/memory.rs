@@ -336,7 +336,9 @@ impl<C: Clock> Store for MemoryStore<C> {
     fn release(&self, receipts: &[Receipt], delay: Option<Duration>) -> Vec<Result<()>> {
         let (mut contents, now) = (self.contents(), self.clock.now());
         let mut release_one = |receipt: &Receipt| {
-            let delay = contents.queue(&receipt.queue)?.policy.delay_of_release(&receipt.name, delay);
+            let policy = &contents.queue(&receipt.queue)?.policy;
+            Error::check_held_back(&receipt.queue, delay, policy)?;
+            let delay = policy.delay_of_release(&receipt.name, delay);
             contents.happen_by_receipt(receipt, Event::Release { delay }, now).map(drop)
         };
         let results = receipts.iter().map(&mut release_one).collect();

@@ -408,6 +408,8 @@ pub trait Store {
 
     /// Gives claims back, deliverable after `delay`; when it is not said, after what the queue's policy says for the delivery.
     /// Receipts as for [`Store::delete`].
+    ///
+    /// Errors: [`Error::DelayTooLong`], and the claim goes on.
     fn release(&self, receipts: &[Receipt], delay: Option<Duration>) -> Vec<Result<()>>;
 
     /// Whether a held claim still is as it was made: its holder may have deleted or released the message by its

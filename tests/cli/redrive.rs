@@ -175,6 +175,13 @@ fn the_table_says_why_and_whence() {
     assert_eq!(spool.mq(&["list", "graves", "--older", "1h"]).status(1).lines().len(), 1);
     assert_eq!(spool.mq(&["list", "graves", "--state", "ready", "--deliveries", "1", "--json"]).ok().jsons().len(), 3);
     spool.mq(&["list", "--older", "1h"]).fails(2).says("QUEUE");
+    for verb in ["list", "purge", "redrive"] {
+        for older in ["1h", "2h"] {
+            let ran = spool.mq(&[verb, "graves", "--older", older, "--newer", "1h"]).fails(2);
+            ran.says(&format!("--older {older} --newer 1h: no message is both"));
+        }
+        spool.mq(&[verb, "graves", "--deliveries", "x"]).status(2).says("'x' is not a number of deliveries");
+    }
     spool.mq(&["list", "graves", "--state", "dead"]).status(2).says("ready, delayed, claimed, held or waiting");
     spool.mq(&["list", "graves", "--attr", "1=x"]).status(2).says("attribute");
 }

@@ -42,4 +42,11 @@ fn a_wrong_delay_is_refused() {
     let receipt = spool.claim("q", "1h");
     spool.mq(&["release", "--delay", "5", &receipt]).status(2).silent().says("5m");
     assert_eq!(spool.count("q", "claimed"), 1);
+    spool.mq(&["set", "q", "retention=1h"]).ok();
+    for delay in ["1h", "2h"] {
+        let ran = spool.mq(&["release", "--delay", delay, &receipt]).fails(2);
+        ran.says(&format!("a message cannot be delayed for {delay} in 'q': its retention keeps a message for 1h"));
+    }
+    assert_eq!(spool.count("q", "claimed"), 1);
+    spool.mq(&["release", "--delay", "59m", &receipt]).ok();
 }

@@ -179,6 +179,13 @@ fn what_would_be_too_old_before_it_is_deliverable_is_refused(b: &Bench) {
     assert!(matches!(outcome.error, Some(Error::DelayTooLong { .. })));
     assert!(matches!(b.store.put_batch(&q(), &batch[2..]).error, Some(Error::DelayTooLong { .. })));
     assert_eq!(b.stat().messages(), 2);
+    // The same holds for who gives one back.
+    b.put("now");
+    let receipt = b.claim().unwrap().receipt;
+    let release = |delay| b.store.release(std::slice::from_ref(&receipt), Some(delay)).pop().unwrap();
+    assert!(matches!(release(secs(10)), Err(Error::DelayTooLong { .. })));
+    assert_eq!(b.stat().claimed, 1);
+    assert!(release(secs(9)).is_ok());
     if b.is_spool() {
         assert_eq!(b.names_below("tmp"), 0);
     }

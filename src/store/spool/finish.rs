@@ -74,6 +74,7 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
 
     pub(super) fn release(&self, receipt: &Receipt, delay: Option<Duration>) -> Result<()> {
         let policy = self.policy()?;
+        Error::check_held_back(&self.name, delay, &policy)?;
         let name = &receipt.name;
         let delay = policy.delay_of_release(name, delay);
         let released = self.with_claim(receipt, &mut |state, path| {
