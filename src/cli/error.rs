@@ -20,7 +20,7 @@ pub(super) fn report(name: &str, error: &anyhow::Error) -> u8 {
         return exit::IO;
     }
     let mut text = format!("mq {name}: {}", store::chain(error.as_ref()));
-    if let Some(hint) = hint(error) {
+    if let Some(hint) = hint(name, error) {
         let _ = write!(text, "\n  {hint}");
     }
     // Who closed stderr does not want to hear it.
@@ -32,18 +32,18 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<StdoutError>().is_some_and(|error| error.0.kind() == io::ErrorKind::BrokenPipe)
 }
 
-/// What to do about it.
-fn hint(error: &anyhow::Error) -> Option<String> {
+/// What to do about it, in the verb `name`.
+fn hint(name: &str, error: &anyhow::Error) -> Option<String> {
     // What is wrong with a user's own file, its path says.
     let of_store = error.chain().find_map(|cause| cause.downcast_ref::<Error>())?;
-    hint_for(of_store).or_else(|| match exit::status(error) {
+    hint_for(name, of_store).or_else(|| match exit::status(error) {
         exit::TRY_LATER => Some("free some space, or take messages out of the queue, and try again".to_owned()),
         exit::PERMISSION => Some("check who owns the path, or name another spool with --spool".to_owned()),
         _ => None,
     })
 }
 
-fn hint_for(error: &Error) -> Option<String> {
+fn hint_for(name: &str, error: &Error) -> Option<String> {
     Some(match error {
         Error::NoSuchQueue { .. } => {
             "`mq list` shows the queues there are; `mq create` and `mq put` make one".to_owned()
@@ -52,12 +52,18 @@ fn hint_for(error: &Error) -> Option<String> {
         Error::QueueNotEmpty { queue, .. } => {
             format!("`mq stat {queue}` shows what it holds; --force removes it all")
         }
-        Error::Full { .. } => "take messages out; `mq put --wait DUR` waits for room".to_owned(),
+        Error::Full { .. } if name == "put" => "take messages out; `mq put --wait DUR` waits for room".to_owned(),
+        Error::Full { queue, cap, .. } => {
+            format!("take messages out of '{queue}', or let it hold more by `mq set {queue} {cap}=...`, and try again")
+        }
+        Error::KeyTaken { queue, holder, .. } => {
+            format!("it can be moved when message {holder} of '{queue}' is done")
+        }
         Error::TooLarge { queue, .. } => {
             format!("`mq set {queue} max-bytes=SIZE` makes the queue larger")
         }
-        Error::NoReserve { key, .. } => {
-            format!("free some space, or take messages out; `mq set QUEUE {key}=...` says how much stays free")
+        Error::NoReserve { queue, key, .. } => {
+            format!("free some space, or take messages out; `mq set {queue} {key}=...` says how much stays free")
         }
         Error::Paused(queue) => format!("`mq resume {queue}` lets its receivers go on"),
         Error::NoSuchMessage { queue, .. } => format!("`mq list {queue}` shows the messages there are"),

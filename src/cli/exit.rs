@@ -29,7 +29,7 @@ pub(super) const INTERNAL: u8 = 70;
 pub(super) const CANNOT_CREATE: u8 = 73;
 /// The system failed a read, a write or a sync.
 pub(super) const IO: u8 = 74;
-/// Try again later: the queue or the disk is full, the queue is paused, the message is claimed.
+/// Try again later: the queue or the disk is full, the queue is paused, the message is claimed, its key is taken.
 pub(super) const TRY_LATER: u8 = 75;
 /// Not allowed.
 pub(super) const PERMISSION: u8 = 77;
@@ -48,7 +48,7 @@ pub(super) const TABLE: [(u8, &str); 11] = [
     (IO, "I/O error: a read, a write or a sync failed, or a pipe was closed"),
     (
         TRY_LATER,
-        "Try again later: the queue is full or paused, the disk is full but for its reserve, or a message to be edited is claimed",
+        "Try again later: the queue is full or paused, the disk is full but for its reserve, a message is claimed, or its unique key is taken",
     ),
     (PERMISSION, "Permission denied"),
     (CONFIG, "A bad policy or configuration, a directory that is not a spool, or an editor that cannot be run"),

@@ -14,7 +14,8 @@ use crate::store::Store as _;
 /// Moves what is not claimed, all of it or what the options mean, in order, to the end of the other queue. The messages
 /// keep their ids; their delivery counts begin again, and so does the age of one for which the retention there is over. A
 /// unique key goes along, but for its window; where another message has it, the message stays, and the status is 75. On a
-/// terminal it asks first. Interrupted, it has moved some of them, and can be done again.
+/// terminal it asks first. A dry run counts what is meant, and does not look whether keys are taken or there is room in the
+/// other queue. Interrupted, it has moved some of them, and can be done again.
 ///
 /// Where options choose among the messages and none of them could be moved, the exit status is 1; an empty queue is status 0.
 #[derive(Debug, Args)]

@@ -246,6 +246,8 @@ impl VerbArgs for PutArgs {
             let many = self.frames().is_some() || self.files.len() > 1 || self.message.len() > 1;
             if self.batch.is_some() {
                 note(format_args!("nothing was put to '{}', since it is all of the batch or none:", self.queue));
+            } else if count == 0 && (many || is_interruption(error)) {
+                note(format_args!("nothing was put to '{}':", self.queue));
             } else if many || is_interruption(error) {
                 let verb = if count == 1 { "was" } else { "were" };
                 note(format_args!("{} {verb} put to '{}' before this:", counted(count, self.unit()), self.queue));

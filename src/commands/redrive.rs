@@ -20,7 +20,8 @@ use crate::store::{self, Filter, Store};
 /// end of the queue that it was put to first, or with --to all to one. They keep their ids and the log of their failures;
 /// their delivery counts begin again, and so does the age of one for which the retention there is over. A unique key is in
 /// force again; where another message has it by now, the dead letter stays, and the status is 75. What is claimed, or was put
-/// to QUEUE itself, stays. On a terminal it asks first. Interrupted, it has sent some of them back, and can be done again.
+/// to QUEUE itself, stays. On a terminal it asks first. A dry run counts what is meant, and does not look whether
+/// keys are taken or there is room in the other queues. Interrupted, it has sent some of them back, and can be done again.
 ///
 /// Where options choose among the messages and none of them could be sent back, the exit status is 1; an empty queue is
 /// status 0.

@@ -146,6 +146,8 @@ pub enum Error {
     /// The disk is so full that only what makes room may go on.
     #[error("the disk of {path} has {free} left, and puts leave {reserve} free ({key})")]
     NoReserve {
+        /// The queue that the message was to come to.
+        queue: QueueName,
         /// A directory on the disk.
         path: PathBuf,
         /// What is free, in words.

@@ -40,6 +40,11 @@ fn a_stream_says_how_far_it_came() {
     let ran = ran.status(75).says("3 lines were put to 'q' before this").says("is full");
     assert_eq!(ran.lines().len(), 3);
     assert_eq!(spool.bodies("q"), ["1", "2", "3"]);
+    spool.mq_with(&["put", "q", "--lines"], "4\n").status(75).says("nothing was put to 'q':").says("--wait");
+    // Nobody waits for room but a put.
+    spool.put("r", "x");
+    let full = spool.mq(&["move", "r", "q"]).fails(75).says("take messages out of 'q'").says("mq set q max-messages=");
+    assert!(!full.err().contains("--wait"), "{full}");
 }
 
 #[test]
@@ -82,7 +87,12 @@ fn the_disk_keeps_its_reserve() {
     let spool = Spool::new();
     // More than there is.
     spool.mq(&["create", "q", "reserve=100000TiB"]).ok();
-    spool.mq(&["put", "q", "-m", "1"]).status(75).says("and puts leave").says("(reserve)");
+    spool
+        .mq(&["put", "q", "-m", "1"])
+        .status(75)
+        .says("and puts leave")
+        .says("(reserve)")
+        .says("`mq set q reserve=...`");
     spool.mq(&["set", "q", "reserve=none", "reserve-inodes=none"]).ok();
     spool.mq(&["put", "q", "-m", "1"]).ok();
     spool.mq(&["set", "q", "reserve=100000TiB"]).ok();

@@ -233,7 +233,7 @@ fn i3_an_interrupted_body_is_not_put_and_leaves_nothing_behind() {
         // More than a pipe holds: when all of it is written, some of it has been read.
         mq.say(&large_body()[..200_000]);
         mq.signal(signal);
-        mq.finish().killed_by(signal).silent().says("0 messages were put to 'q'").says("interrupted");
+        mq.finish().killed_by(signal).silent().says("nothing was put to 'q':").says("interrupted");
         spool.mq(&["get", "q"]).nothing();
         spool.assert_no_temporaries("q");
     }

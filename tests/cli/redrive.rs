@@ -62,6 +62,7 @@ fn one_whose_key_is_taken_stays_and_the_others_go_back() {
         .says(&format!(
             "message {first} stays: its unique key 'nightly' is that of message {second} in the queue 'jobs'"
         ))
+        .says(&format!("it can be moved when message {second} of 'jobs' is done"))
         .says("redriven 1 message ");
     assert_eq!(spool.bodies("jobs.dead"), ["first"]);
     spool.mq(&["get", "jobs", "--delete"]).ok();

@@ -250,3 +250,34 @@ fn i9_things_in_the_place_of_the_queues_own_files_are_errors_and_no_traps() {
         }
     }
 }
+
+/// What `set` takes is what is shown, so that it can be set again.
+#[test]
+fn the_policy_is_shown_with_all_that_is_not_default() {
+    let spool = Spool::new();
+    let settings = [
+        "dead-letter=graves",
+        "max-messages=5",
+        "max-bytes=64MiB",
+        "reserve=none",
+        "reserve-inodes=7",
+        "expired=dead-letter",
+        "retry-max=2h",
+        "retry-jitter=25%",
+        "archive=7d",
+    ];
+    let policy = || {
+        let shown = spool.mq(&["stat", "q"]).ok();
+        let line = shown.lines().into_iter().find_map(|line| line.strip_prefix("policy       ").map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no policy is shown: {shown}"))
+    };
+    spool.mq(&["create", "q"]).ok();
+    let default = "visibility=30s max-deliveries=none delay=0s retention=none durability=full";
+    assert_eq!(policy(), default);
+    spool.mq(&[&["set", "q"], &settings[..]].concat()).ok();
+    assert_eq!(policy(), format!("{default} {}", settings.join(" ")));
+    spool.mq(&["set", "q", "reserve=1GiB", "reserve-inodes=none", "retry-delay=10s", "retry-max=1h"]).ok();
+    let words = policy();
+    let retry = "retry-delay=10s retry-factor=2 retry-max=1h retry-jitter=25%";
+    assert!(words.contains("reserve=1GiB reserve-inodes=none expired=dead-letter") && words.contains(retry), "{words}");
+}

@@ -148,6 +148,9 @@ fn shape_of_all(text: &mut String, looks: &Looks) -> Result {
     table(text, "deliveries", &by_deliveries(&stats))
 }
 
+/// The settings that are shown whatever they are.
+const ALWAYS_SHOWN: [&str; 5] = ["visibility", "max-deliveries", "delay", "retention", "durability"];
+
 fn policy_words(policy: &Policy) -> String {
     let number = |number: Option<u32>| number.map_or_else(|| "none".to_owned(), |number| number.to_string());
     let retention = policy.retention.map_or_else(|| "none".to_owned(), format_duration);
@@ -159,16 +162,19 @@ fn policy_words(policy: &Policy) -> String {
         retention,
         policy.durability
     );
-    if let Some(dead_letter) = &policy.dead_letter {
-        let _ = write!(words, " dead-letter={dead_letter}");
-    }
-    if !policy.retry_delay.is_zero() {
-        let (delay, max) = (format_duration(policy.retry_delay), format_duration(policy.retry_max));
-        let _ = write!(words, " retry-delay={delay} retry-factor={} retry-max={max}", policy.retry_factor);
-        let _ = write!(words, " retry-jitter={}", policy.retry_jitter);
-    }
-    if let Some(archive) = policy.archive {
-        let _ = write!(words, " archive={}", format_duration(archive));
+    // Of the others, what is default is left out of the policy's file, and here. (Of a back-off all is told.)
+    let file = serde_json::to_value(policy).unwrap_or_default();
+    for key in Policy::KEYS.into_iter().filter(|key| !ALWAYS_SHOWN.contains(key)) {
+        let value = match (key, file.get(key)) {
+            ("reserve", Some(_)) if policy.reserve == Some(0) => "none".to_owned(),
+            ("reserve-inodes", Some(_)) if policy.reserve_inodes == Some(0) => "none".to_owned(),
+            (_, Some(value)) => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+            ("retry-factor", None) if !policy.retry_delay.is_zero() => policy.retry_factor.to_string(),
+            ("retry-max", None) if !policy.retry_delay.is_zero() => format_duration(policy.retry_max),
+            ("retry-jitter", None) if !policy.retry_delay.is_zero() => policy.retry_jitter.to_string(),
+            _ => continue,
+        };
+        let _ = write!(words, " {key}={value}");
     }
     words
 }

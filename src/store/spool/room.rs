@@ -155,7 +155,10 @@ impl<F: Fs, C: Clock> Queue<'_, F, C> {
         let dir = self.layout.dir();
         let space = self.fs().space(dir).at("look for room in", dir)?;
         let reserve = policy.reserve_of_disk(space.bytes, space.inodes);
-        let no_reserve = |key, free, reserve| Err(Error::NoReserve { path: dir.to_owned(), free, reserve, key });
+        let no_reserve = |key, free, reserve| {
+            let (queue, path) = (self.name.clone(), dir.to_owned());
+            Err(Error::NoReserve { queue, path, free, reserve, key })
+        };
         if reserve.bytes > 0 && space.free_bytes < reserve.bytes.saturating_add(bytes) {
             return no_reserve("reserve", size_in_words(space.free_bytes), size_in_words(reserve.bytes));
         }
