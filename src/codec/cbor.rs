@@ -9,7 +9,7 @@
 //! the beginning of a document, since it says nothing of the value. A float is written in the shortest form that has its
 //! value.
 
-mod bignum;
+pub(super) mod bignum;
 mod write;
 
 use std::io::{self, BufReader, Read};

@@ -15,6 +15,8 @@ pub enum Format {
     Msgpack,
     /// CBOR (RFC 8949).
     Cbor,
+    /// YAML 1.2.
+    Yaml,
     /// A text in UTF-8: one string.
     Text,
     /// Bytes, whatever they are.
@@ -40,7 +42,8 @@ impl Format {
     pub const START_BYTES: u64 = 16 * 1024;
 
     /// Those whose bodies are values with a structure, which become one another.
-    pub const STRUCTURED: &'static [Format] = &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor];
+    pub const STRUCTURED: &'static [Format] =
+        &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor, Format::Yaml];
 
     /// Every format, in the order of help texts.
     pub const ALL: &'static [Format] = &[
@@ -48,6 +51,7 @@ impl Format {
         Format::JsonLines,
         Format::Msgpack,
         Format::Cbor,
+        Format::Yaml,
         Format::Text,
         Format::Raw,
         Format::Base64,
@@ -68,6 +72,11 @@ impl Format {
                 suffix: "+msgpack",
             },
             Format::Cbor => Names { short: "cbor", mime_types: &["application/cbor"], suffix: "+cbor" },
+            Format::Yaml => Names {
+                short: "yaml",
+                mime_types: &["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"],
+                suffix: "+yaml",
+            },
             Format::Text => Names { short: "text", mime_types: &["text/plain"], suffix: NO_SUFFIX },
             Format::Raw => Names { short: "raw", mime_types: &["application/octet-stream"], suffix: NO_SUFFIX },
             Format::Base64 => Names { short: "base64", mime_types: &["application/base64"], suffix: NO_SUFFIX },
@@ -95,8 +104,8 @@ impl Format {
     /// Tells the format of a body from its beginning and its whole length in bytes.
     ///
     /// A first byte of 0x80 or more begins no JSON text. Msgpack and CBOR begin with the same bytes, so such a body is read
-    /// as both, as far as it is known: it is what it can be. Otherwise the first byte that is not white space decides
-    /// whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
+    /// as both, as far as it is known: it is what it can be. YAML is told only by the `---` or `%YAML` that it may begin
+    /// with. Otherwise the first byte that is not white space decides whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
     ///
     /// # Errors
     ///
@@ -115,6 +124,10 @@ impl Format {
                     (false, true) => Ok(Format::Cbor),
                     (false, false) => Err(DetectError::Unknown),
                 }
+            }
+            [b'-', b'-', b'-'] if whole_len == 3 => Ok(Format::Yaml),
+            [b'-', b'-', b'-', b' ' | b'\t' | b'\n' | b'\r', ..] | [b'%', b'Y', b'A', b'M', b'L', b' ', ..] => {
+                Ok(Format::Yaml)
             }
             _ => match body_start.iter().find(|&&byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) {
                 Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => Ok(Format::Json),

@@ -11,20 +11,22 @@
 //!          msgpack::read           BeginMap …    msgpack::writer
 //! ```
 //!
-//! A reader drives a serde `Deserializer` with a visitor that turns what it visits into events at once; a writer is a
-//! sink for events. No tree of values is ever built. A new format is a file with a reader and a writer, a variant of
+//! A reader drives a serde `Deserializer` with a visitor that turns what it visits into events at once, or a parser that
+//! has events of its own; a writer is a sink for events. Where a format wants to be told something before it can be, events
+//! are kept on a `tape`; no other tree of values is built. A new format is a file with a reader and a writer, a variant of
 //! [`Format`] and a line in each of the tables below; the other formats do not change.
 //!
 //! Bodies without a structure (`plain`) are one string or one binary value as values, and bytes as they stand.
 //!
 //! # What is kept
 //!
-//! * Integers from -2^63 to 2^64-1 stay integers. One outside is kept digit by digit in JSON and CBOR, and refused
+//! * Integers from -2^63 to 2^64-1 stay integers. One outside is kept digit by digit in JSON, YAML and CBOR, and refused
 //!   where the target cannot hold it; it never becomes a float.
 //! * Floats keep their value: `1.0` stays a float, `-0.0` (and JSON's `-0`) stays negative zero. A decimal is rounded
-//!   to the nearest `f64` when it leaves JSON, and one beyond its range (`1e400`) is refused. A Msgpack `float 32`
-//!   becomes the `f64` of the same value in JSON.
-//! * JSON to JSON keeps the spelling of every number, and drops only white space and needless escapes.
+//!   to the nearest `f64` when it leaves the text formats, and one beyond its range (`1e400`) is refused. A Msgpack
+//!   `float 32` becomes the `f64` of the same value in JSON.
+//! * JSON and YAML, in themselves and to one another, keep the spelling of every number (YAML's as far as JSON has it),
+//!   and drop only white space, comments and needless escapes.
 //! * The order of keys and repeated keys are kept.
 //! * Msgpack to Msgpack keeps values and types; heads become the shortest ones.
 //!
@@ -48,15 +50,17 @@
 //! [`Conversion::is_strict`] turns each of these into an error: the digits of a decimal that no `f64` has; that a map key
 //! is no string, where it becomes one for JSON (an array, a map or binary as a key is always refused); tags and simple
 //! values of CBOR, and that a value is undefined, anywhere but in CBOR; the type of an ext in CBOR, unless it is a timestamp
-//! of whole seconds. The bits inside a NaN, the width of a float and the length of a head are not part of a value.
+//! of whole seconds, and in YAML; tags of YAML that are none of its core. The bits inside a NaN, the width of a float, the
+//! length of a head and comments are not part of a value.
 //!
 //! # Limits
 //!
 //! Arrays and maps nest up to [`MAX_DEPTH`] levels, so stack use is bounded whatever the body says. Memory:
 //! JSON to JSON and Msgpack to anything need no more than the longest string in the body. JSON to Msgpack holds the
 //! encoded body until its outermost array or map closes, because Msgpack puts the count before the elements and JSON
-//! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. A
-//! length that a Msgpack body claims is never believed before the bytes have arrived.
+//! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. YAML is
+//! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB. A length that a Msgpack body
+//! claims is never believed before the bytes have arrived.
 
 mod cbor;
 mod error;
@@ -67,7 +71,10 @@ mod json;
 mod markers;
 mod msgpack;
 mod plain;
+mod tape;
 mod transcode;
+mod whole;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
@@ -149,16 +156,21 @@ impl Conversion {
     }
 
     fn write(self, input: &mut dyn Read, out: &mut dyn Write) -> Result<(), CodecError> {
-        let care = Care { is_strict: self.is_strict };
+        let care = self.care();
         match self.to {
             Format::Json => self.read(input, &mut json::writer(out, care)),
             Format::JsonLines => self.read(input, &mut json::lines_writer(out, care)),
             Format::Msgpack => self.read(input, &mut msgpack::writer(out, care)),
             Format::Cbor => self.read(input, &mut cbor::writer(out, care)),
+            Format::Yaml => self.read(input, &mut yaml::writer(out, care)),
             Format::Text if self.from.is_bytes() => plain::copy(self.from, self.to, input, out),
             Format::Text => self.read(input, &mut plain::text_writer(out)),
             Format::Raw | Format::Base64 | Format::Hex => plain::copy(self.from, self.to, input, out),
         }
+    }
+
+    fn care(self) -> Care {
+        Care { is_strict: self.is_strict }
     }
 
     fn read<S: Sink>(self, input: &mut dyn Read, sink: &mut S) -> Result<(), CodecError> {
@@ -167,6 +179,7 @@ impl Conversion {
             Format::JsonLines => json::read_lines(input, sink),
             Format::Msgpack => msgpack::read(input, sink),
             Format::Cbor => cbor::read(input, sink),
+            Format::Yaml => yaml::read(input, sink, self.care()),
             Format::Text | Format::Raw | Format::Base64 | Format::Hex => plain::read(self.from, input, sink),
         }
     }

@@ -17,6 +17,7 @@ use crate::codec::{CodecError, Conversion, Format};
 ///   jsonl     documents, one a line; in other formats, an array of them
 ///   msgpack   MessagePack
 ///   cbor      CBOR (RFC 8949)
+///   yaml      one document of YAML 1.2; aliases become what they stand for
 ///   text      one string, in UTF-8
 ///   raw       bytes, whatever they are
 ///   base64    the same, as text; what is not bytes is spelled as it stands
@@ -25,11 +26,12 @@ use crate::codec::{CodecError, Conversion, Format};
 /// Integers, floats and binary are kept: binary is {"$binary":"base64"} in JSON,
 /// extensions of Msgpack are {"$ext":[type,"base64"]}, and what is not a number is
 /// {"$float":"NaN"}; these turn back into what they stand for. Integers beyond
-/// 64 bits are kept in JSON and CBOR.
+/// 64 bits are kept in JSON, CBOR and YAML.
 ///
 /// What may be lost, unless --strict refuses it: digits of a decimal that no
 /// 64-bit float has; that a map key was a number, null, true or false, in JSON;
-/// tags and simple values of CBOR; the type of an extension of Msgpack, in CBOR.
+/// tags and simple values of CBOR; the type of an extension of Msgpack, in CBOR
+/// and YAML; tags of YAML but those of its core. Comments are no part of a document.
 ///
 /// A document that cannot be converted is exit status 65 and a sentence that says
 /// where.
@@ -40,10 +42,12 @@ use crate::codec::{CodecError, Conversion, Format};
 Examples:
   mq convert --to msgpack < order.json > order.mp
   mq convert --from msgpack --to json < order.mp
-  mq convert --from jsonl --to cbor --strict < orders.jsonl"
+  mq convert --from jsonl --to cbor --strict < orders.jsonl
+  mq convert --from yaml --to json < order.yaml"
 )]
 pub(crate) struct ConvertArgs {
-    /// The format of the input [default: found out from its first bytes: json, msgpack or cbor]
+    /// The format of the input [default: found out from its first bytes: json, msgpack, cbor, or yaml that begins with
+    /// --- or %YAML]
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
 

@@ -8,6 +8,7 @@
 
 mod completions;
 mod convert;
+mod convert_formats;
 mod create;
 mod damage;
 mod delete;

@@ -10,7 +10,7 @@ const MOST_DIGITS: usize = 2467;
 
 /// The decimal digits of the integer that `bytes` are, the most significant first; of -1 minus that, if it is negative.
 /// `None` if there are too many.
-pub(super) fn to_text(bytes: &[u8], is_negative: bool) -> Option<String> {
+pub(in super::super) fn to_text(bytes: &[u8], is_negative: bool) -> Option<String> {
     if bytes.len() > MOST_BYTES {
         return None;
     }

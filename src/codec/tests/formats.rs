@@ -72,6 +72,18 @@ fn cbor_is_detected() {
 }
 
 #[test]
+fn yaml_is_detected_by_its_first_line_alone() {
+    for body in ["---", "---\n- a", "--- a", "---\r\na: 1", "%YAML 1.2\n---\n1"] {
+        assert_eq!(Format::detect(body.as_bytes(), body.len() as u64), Ok(Format::Yaml), "{body}");
+    }
+    for body in ["a: 1", "%TAG ! a", "# a", "----"] {
+        assert_ne!(Format::detect(body.as_bytes(), body.len() as u64), Ok(Format::Yaml), "{body}");
+    }
+    assert_eq!("text/x-yaml".parse(), Ok(Format::Yaml));
+    assert_eq!("application/openapi+yaml".parse(), Ok(Format::Yaml));
+}
+
+#[test]
 fn what_is_both_or_neither_is_refused() {
     assert_eq!(Format::detect(b"", 0), Err(DetectError::Empty));
     for digit in b'0'..=b'9' {

@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{json_to_json, json_to_msgpack, msgpack_to_json, run};
+use super::{json_to_json, json_to_msgpack, msgpack_to_json, run, text};
 use crate::codec::Format;
 
 /// A document of whatever Msgpack can hold.
@@ -137,6 +137,15 @@ proptest! {
         let back = msgpack_to_json(&json_to_msgpack(&json));
         prop_assert_eq!(&back, &json);
         prop_assert_eq!(json_to_json(&json), json);
+    }
+
+    #[test]
+    fn json_comes_back_from_yaml(document in documents(keys())) {
+        // Extensions are all that YAML does not have.
+        let json = document.json().replace("$ext", "$exit");
+        let yaml = run(Format::Json, Format::Yaml, json.as_bytes()).unwrap();
+        prop_assert_eq!(text(run(Format::Yaml, Format::Json, &yaml)), json_to_json(&json));
+        prop_assert_eq!(run(Format::Yaml, Format::Yaml, &yaml).unwrap(), &*yaml);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Codecs: no document makes a conversion panic, run away or lie, whatever it nests and claims.
 //!
-//! The first byte chooses the format of the input, and how deep the rest of it is nested.
+//! Of the first byte five bits choose the format of the input, and three how deep the rest of it is nested.
 
 #![no_main]
 
@@ -43,7 +43,9 @@ fn check(from: Format, to: Format, input: &[u8]) {
     let Some(output) = converted(from, to, input) else { return };
     let again = converted(to, to, &output).expect("what was written can be read");
     assert_eq!(again, output, "written anew it is another document");
-    assert!(!Format::detect(&output, output.len() as u64).is_ok_and(|format| format != to));
+    // A text whose format nothing tells may begin as JSON does, or be JSON.
+    let is_told = to != Format::Yaml;
+    assert!(!is_told || !Format::detect(&output, output.len() as u64).is_ok_and(|format| format != to));
     for other in Format::STRUCTURED {
         // Each may hold what the others cannot: keys that are no strings, integers of any length.
         let Some(there) = converted(to, *other, &output) else { continue };
@@ -55,7 +57,7 @@ fn check(from: Format, to: Format, input: &[u8]) {
 
 fuzz_target!(|data: &[u8]| {
     let [choice, input @ ..] = data else { return };
-    let from = Format::STRUCTURED[usize::from(*choice) % Format::STRUCTURED.len()];
+    let from = Format::STRUCTURED[usize::from(*choice & 0x1f) % Format::STRUCTURED.len()];
     // Deep nesting is a matter of a few bytes in Msgpack and of as many as there are levels in JSON.
     let nested: Vec<u8> = match choice >> 5 {
         0..=4 => input.to_vec(),
