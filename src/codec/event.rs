@@ -3,6 +3,7 @@
 //! A document is a run of events: a scalar, or a `Begin…`, the values inside and the matching `End…`. In a map the
 //! values alternate between key and value, so that formats whose keys are not only strings lose nothing here.
 
+use std::borrow::Cow;
 use std::io;
 
 /// How many levels arrays and maps may nest.
@@ -23,6 +24,8 @@ pub(super) enum Event<'a> {
     /// A number as text formats spell it, in the grammar of JSON: what it means is for the writer to say.
     Number(&'a str),
     Str(&'a str),
+    /// A date, a time of day, or both, with or without an offset, as RFC 3339 spells them (TOML).
+    Datetime(&'a str),
     Bytes(&'a [u8]),
     /// Bytes of an application-defined type.
     Ext(i8, &'a [u8]),
@@ -111,8 +114,32 @@ impl Care {
                 self.lose("that a value is undefined")?;
                 Event::Null
             }
+            Event::Datetime(text) => {
+                self.lose(&format!("that {text} is a date or a time"))?;
+                Event::Str(text)
+            }
             other => other,
         }))
+    }
+
+    /// The key of a map in a format whose keys are strings: a scalar that is none, as JSON spells it as a value.
+    pub(super) fn key<'t>(self, event: Event<'t>, format: &str) -> Result<Cow<'t, str>, SinkError> {
+        let key = match event {
+            Event::Str(text) => return Ok(text.into()),
+            Event::Null => "null".to_owned(),
+            Event::Bool(value) => value.to_string(),
+            Event::Unsigned(value) => value.to_string(),
+            Event::Signed(value) => value.to_string(),
+            Event::F32(value) => value.to_string(),
+            Event::F64(value) => value.to_string(),
+            Event::Number(text) => text.to_owned(),
+            _ => {
+                let reason = format!("a map key is an array, a map or binary, and {format} has no such keys");
+                return Err(SinkError::Refused(reason));
+            }
+        };
+        self.lose(&format!("that the map key {key} is no string"))?;
+        Ok(key.into())
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Format {
     Cbor,
     /// YAML 1.2.
     Yaml,
+    /// TOML 1.1.
+    Toml,
     /// A text in UTF-8: one string.
     Text,
     /// Bytes, whatever they are.
@@ -43,7 +45,7 @@ impl Format {
 
     /// Those whose bodies are values with a structure, which become one another.
     pub const STRUCTURED: &'static [Format] =
-        &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor, Format::Yaml];
+        &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor, Format::Yaml, Format::Toml];
 
     /// Every format, in the order of help texts.
     pub const ALL: &'static [Format] = &[
@@ -52,6 +54,7 @@ impl Format {
         Format::Msgpack,
         Format::Cbor,
         Format::Yaml,
+        Format::Toml,
         Format::Text,
         Format::Raw,
         Format::Base64,
@@ -77,6 +80,7 @@ impl Format {
                 mime_types: &["application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"],
                 suffix: "+yaml",
             },
+            Format::Toml => Names { short: "toml", mime_types: &["application/toml", "text/x-toml"], suffix: "+toml" },
             Format::Text => Names { short: "text", mime_types: &["text/plain"], suffix: NO_SUFFIX },
             Format::Raw => Names { short: "raw", mime_types: &["application/octet-stream"], suffix: NO_SUFFIX },
             Format::Base64 => Names { short: "base64", mime_types: &["application/base64"], suffix: NO_SUFFIX },

@@ -135,7 +135,7 @@ impl Sink for Text<'_> {
         {
             return self.accept(Event::Str(&key));
         }
-        if matches!(event, Event::Tag(_) | Event::Simple(_) | Event::Undefined) {
+        if matches!(event, Event::Tag(_) | Event::Simple(_) | Event::Undefined | Event::Datetime(_)) {
             return self.care.plain(event)?.map_or(Ok(()), |event| self.accept(event));
         }
         if self.lines && matches!(self.open.as_slice(), [] | [Open::Line]) {
@@ -208,7 +208,7 @@ impl Text<'_> {
                 self.end("}");
                 Ok(())
             }
-            Event::Tag(_) | Event::Simple(_) | Event::Undefined => Ok(()),
+            Event::Tag(_) | Event::Simple(_) | Event::Undefined | Event::Datetime(_) => Ok(()),
         }
     }
 }

@@ -50,8 +50,9 @@
 //! [`Conversion::is_strict`] turns each of these into an error: the digits of a decimal that no `f64` has; that a map key
 //! is no string, where it becomes one for JSON (an array, a map or binary as a key is always refused); tags and simple
 //! values of CBOR, and that a value is undefined, anywhere but in CBOR; the type of an ext in CBOR, unless it is a timestamp
-//! of whole seconds, and in YAML; tags of YAML that are none of its core. The bits inside a NaN, the width of a float, the
-//! length of a head and comments are not part of a value.
+//! of whole seconds, and in YAML and TOML; tags of YAML that are none of its core; that a value is binary, in TOML; that it
+//! is a date or a time, anywhere but in TOML. The bits inside a NaN, the width of a float, the length of a head
+//! and comments are not part of a value.
 //!
 //! # Limits
 //!
@@ -59,7 +60,8 @@
 //! JSON to JSON and Msgpack to anything need no more than the longest string in the body. JSON to Msgpack holds the
 //! encoded body until its outermost array or map closes, because Msgpack puts the count before the elements and JSON
 //! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. YAML is
-//! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB. A length that a Msgpack body
+//! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB; TOML is read whole, up to 64 MiB,
+//! with up to 80 levels, and held as events until it is written. A length that a Msgpack body
 //! claims is never believed before the bytes have arrived.
 
 mod cbor;
@@ -72,6 +74,7 @@ mod markers;
 mod msgpack;
 mod plain;
 mod tape;
+mod toml;
 mod transcode;
 mod whole;
 mod yaml;
@@ -163,6 +166,7 @@ impl Conversion {
             Format::Msgpack => self.read(input, &mut msgpack::writer(out, care)),
             Format::Cbor => self.read(input, &mut cbor::writer(out, care)),
             Format::Yaml => self.read(input, &mut yaml::writer(out, care)),
+            Format::Toml => self.read(input, &mut toml::writer(out, care)),
             Format::Text if self.from.is_bytes() => plain::copy(self.from, self.to, input, out),
             Format::Text => self.read(input, &mut plain::text_writer(out)),
             Format::Raw | Format::Base64 | Format::Hex => plain::copy(self.from, self.to, input, out),
@@ -180,6 +184,7 @@ impl Conversion {
             Format::Msgpack => msgpack::read(input, sink),
             Format::Cbor => cbor::read(input, sink),
             Format::Yaml => yaml::read(input, sink, self.care()),
+            Format::Toml => toml::read(input, sink),
             Format::Text | Format::Raw | Format::Base64 | Format::Hex => plain::read(self.from, input, sink),
         }
     }

@@ -33,6 +33,7 @@ enum Node {
     F64(f64),
     Number(Span),
     Str(Span),
+    Datetime(Span),
     Bytes(Span),
     Ext(i8, Span),
     Tag(u64),
@@ -62,6 +63,7 @@ impl Tape {
             Node::F64(value) => Event::F64(value),
             Node::Number(span) => Event::Number(self.text_at(span)),
             Node::Str(span) => Event::Str(self.text_at(span)),
+            Node::Datetime(span) => Event::Datetime(self.text_at(span)),
             Node::Bytes(span) => Event::Bytes(self.bytes_at(span)),
             Node::Ext(kind, span) => Event::Ext(kind, self.bytes_at(span)),
             Node::Tag(tag) => Event::Tag(tag),
@@ -71,6 +73,14 @@ impl Tape {
             Node::EndSeq => Event::EndSeq,
             Node::BeginMap(_) => Event::BeginMap(None),
             Node::EndMap => Event::EndMap,
+        }
+    }
+
+    /// The place after the value that begins at `at`.
+    pub(super) fn after(&self, at: usize) -> usize {
+        match self.nodes[at] {
+            Node::BeginSeq(count) | Node::BeginMap(count) => at + count as usize,
+            _ => at + 1,
         }
     }
 
@@ -129,6 +139,7 @@ impl Sink for Tape {
             Event::F64(value) => Node::F64(value),
             Event::Number(text) => Node::Number(self.keep_text(text)?),
             Event::Str(text) => Node::Str(self.keep_text(text)?),
+            Event::Datetime(text) => Node::Datetime(self.keep_text(text)?),
             Event::Bytes(bytes) => Node::Bytes(self.keep_bytes(bytes)?),
             Event::Ext(kind, bytes) => Node::Ext(kind, self.keep_bytes(bytes)?),
             Event::Tag(tag) => Node::Tag(tag),

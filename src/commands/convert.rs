@@ -18,6 +18,7 @@ use crate::codec::{CodecError, Conversion, Format};
 ///   msgpack   MessagePack
 ///   cbor      CBOR (RFC 8949)
 ///   yaml      one document of YAML 1.2; aliases become what they stand for
+///   toml      one document of TOML 1.1
 ///   text      one string, in UTF-8
 ///   raw       bytes, whatever they are
 ///   base64    the same, as text; what is not bytes is spelled as it stands
@@ -30,8 +31,13 @@ use crate::codec::{CodecError, Conversion, Format};
 ///
 /// What may be lost, unless --strict refuses it: digits of a decimal that no
 /// 64-bit float has; that a map key was a number, null, true or false, in JSON;
-/// tags and simple values of CBOR; the type of an extension of Msgpack, in CBOR
-/// and YAML; tags of YAML but those of its core. Comments are no part of a document.
+/// tags and simple values of CBOR; the type of an extension of Msgpack, in CBOR,
+/// YAML and TOML; tags of YAML but those of its core; that a value is a date or a
+/// time, but in TOML; that it is binary, in TOML, where it is base64. Comments are no
+/// part of a document.
+///
+/// TOML holds maps without null, without integers beyond 64 bits and with up to 80
+/// levels; anything else is refused.
 ///
 /// A document that cannot be converted is exit status 65 and a sentence that says
 /// where.

@@ -73,3 +73,24 @@ fn what_another_writer_of_yaml_writes_is_read() {
         assert_eq!(read, serde_json::from_str::<serde_json::Value>(&tricky).unwrap(), "{style}");
     }
 }
+
+#[test]
+fn another_reader_of_toml_reads_what_is_written() {
+    if !python_has("tomllib") {
+        return;
+    }
+    let spool = Spool::new();
+    let program = "import json, sys, tomllib\njson.dump(tomllib.load(sys.stdin.buffer), sys.stdout)";
+    let strings = format!("{{\"all\":{TRICKY}}}");
+    // The same strings as keys.
+    let keys = TRICKY.trim_matches(['[', ']']).replace("\",", "\":1,") + ":1";
+    let keys = format!("{{\"all\":{{{keys}}},\"again\":[{{\"a\":{{{keys}}}}}]}}");
+    let shapes =
+        r#"{"a":{"b":{"c":[]}},"d":{"e":1,"f":{"g":[{"h":1},{"i":{"j":[[{}]]}}]}},"k":[{"l":{}},{"m":[{},1]}]}"#;
+    let numbers = "{\"a\":[0,-1,9223372036854775807,1.0,-0.5,1.5e-9,1e300,2.2250738585072014e-308]}";
+    for json in [&strings, &keys, shapes, numbers] {
+        let read = python(&spool, program, &convert(&spool, "json", "toml", json.as_bytes()));
+        let expected: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&read).unwrap(), expected, "{json}");
+    }
+}

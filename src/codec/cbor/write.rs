@@ -163,6 +163,10 @@ impl Sink for Writer<'_> {
             Event::F64(value) => self.float(value),
             Event::Number(text) => self.number(text),
             Event::Str(text) => self.string(TEXT, text.as_bytes()),
+            Event::Datetime(_) => match self.care.plain(event)? {
+                Some(Event::Str(text)) => self.string(TEXT, text.as_bytes()),
+                _ => Ok(()),
+            },
             Event::Bytes(bytes) => self.string(BYTES, bytes),
             Event::Ext(kind, bytes) => self.ext(kind, bytes),
             Event::Tag(tag) => self.head(TAG, tag),

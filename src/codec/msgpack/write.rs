@@ -184,7 +184,7 @@ impl Binary<'_> {
             Event::BeginSeq(count) => self.begin(false, count),
             Event::BeginMap(count) => self.begin(true, count),
             Event::EndSeq | Event::EndMap => self.end(),
-            Event::Tag(_) | Event::Simple(_) | Event::Undefined => self.write_odd(event),
+            Event::Tag(_) | Event::Simple(_) | Event::Undefined | Event::Datetime(_) => self.write_odd(event),
         }
     }
 

@@ -7,6 +7,7 @@ mod framing;
 mod hostile;
 mod plain;
 mod properties;
+mod toml;
 mod yaml;
 
 use super::{CodecError, Format, convert};

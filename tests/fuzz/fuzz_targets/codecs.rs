@@ -44,10 +44,14 @@ fn check(from: Format, to: Format, input: &[u8]) {
     let again = converted(to, to, &output).expect("what was written can be read");
     assert_eq!(again, output, "written anew it is another document");
     // A text whose format nothing tells may begin as JSON does, or be JSON.
-    let is_told = to != Format::Yaml;
+    let is_told = !matches!(to, Format::Yaml | Format::Toml);
     assert!(!is_told || !Format::detect(&output, output.len() as u64).is_ok_and(|format| format != to));
     for other in Format::STRUCTURED {
         // Each may hold what the others cannot: keys that are no strings, integers of any length.
+        // Lines are an array, also one that was the whole document, and TOML has none outermost.
+        if *other == Format::JsonLines && to == Format::Toml {
+            continue;
+        }
         let Some(there) = converted(to, *other, &output) else { continue };
         let back = converted(*other, to, &there).expect("the way back");
         let there_again = converted(to, *other, &back).expect("and there once more");
