@@ -19,6 +19,8 @@ pub enum Format {
     Yaml,
     /// TOML 1.1.
     Toml,
+    /// XML 1.0.
+    Xml,
     /// A text in UTF-8: one string.
     Text,
     /// Bytes, whatever they are.
@@ -45,7 +47,7 @@ impl Format {
 
     /// Those whose bodies are values with a structure, which become one another.
     pub const STRUCTURED: &'static [Format] =
-        &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor, Format::Yaml, Format::Toml];
+        &[Format::Json, Format::JsonLines, Format::Msgpack, Format::Cbor, Format::Yaml, Format::Toml, Format::Xml];
 
     /// Every format, in the order of help texts.
     pub const ALL: &'static [Format] = &[
@@ -55,6 +57,7 @@ impl Format {
         Format::Cbor,
         Format::Yaml,
         Format::Toml,
+        Format::Xml,
         Format::Text,
         Format::Raw,
         Format::Base64,
@@ -81,6 +84,7 @@ impl Format {
                 suffix: "+yaml",
             },
             Format::Toml => Names { short: "toml", mime_types: &["application/toml", "text/x-toml"], suffix: "+toml" },
+            Format::Xml => Names { short: "xml", mime_types: &["application/xml", "text/xml"], suffix: "+xml" },
             Format::Text => Names { short: "text", mime_types: &["text/plain"], suffix: NO_SUFFIX },
             Format::Raw => Names { short: "raw", mime_types: &["application/octet-stream"], suffix: NO_SUFFIX },
             Format::Base64 => Names { short: "base64", mime_types: &["application/base64"], suffix: NO_SUFFIX },
@@ -108,8 +112,8 @@ impl Format {
     /// Tells the format of a body from its beginning and its whole length in bytes.
     ///
     /// A first byte of 0x80 or more begins no JSON text. Msgpack and CBOR begin with the same bytes, so such a body is read
-    /// as both, as far as it is known: it is what it can be. YAML is told only by the `---` or `%YAML` that it may begin
-    /// with. Otherwise the first byte that is not white space decides whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
+    /// as both, as far as it is known: it is what it can be. YAML and XML are told only by the `---` or `%YAML`, and
+    /// `<?xml`, that they may begin with. Otherwise the first byte that is not white space decides whether it can be JSON. `body_start` should hold [`Self::START_BYTES`] if the body has them.
     ///
     /// # Errors
     ///
@@ -120,6 +124,8 @@ impl Format {
             [digit, ..] if whole_len == 1 && digit.is_ascii_digit() => Err(DetectError::Ambiguous),
             // Alone, it begins a JSON text that does not go on, or is a number in Msgpack; likelier it is neither.
             [0..=0x7f] if whole_len == 1 => Err(DetectError::Unknown),
+            [b'<', b'?', b'x', b'm', b'l', b' ' | b'\t' | b'\n' | b'\r', ..]
+            | [0xef, 0xbb, 0xbf, b'<', b'?', b'x', b'm', b'l', ..] => Ok(Format::Xml),
             [0x80..=0xff, ..] => {
                 let can_be = |format| super::can_be(format, body_start, whole_len);
                 match (can_be(Format::Msgpack), can_be(Format::Cbor)) {

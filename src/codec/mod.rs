@@ -13,7 +13,7 @@
 //!
 //! A reader drives a serde `Deserializer` with a visitor that turns what it visits into events at once, or a parser that
 //! has events of its own; a writer is a sink for events. Where a format wants to be told something before it can be, events
-//! are kept on a `tape`; no other tree of values is built. A new format is a file with a reader and a writer, a variant of
+//! are kept on a `tape`; the trees of TOML and XML are their own. A new format is a file with a reader and a writer, a variant of
 //! [`Format`] and a line in each of the tables below; the other formats do not change.
 //!
 //! Bodies without a structure (`plain`) are one string or one binary value as values, and bytes as they stand.
@@ -47,12 +47,20 @@
 //!
 //! # What is lost
 //!
-//! [`Conversion::is_strict`] turns each of these into an error: the digits of a decimal that no `f64` has; that a map key
-//! is no string, where it becomes one for JSON (an array, a map or binary as a key is always refused); tags and simple
-//! values of CBOR, and that a value is undefined, anywhere but in CBOR; the type of an ext in CBOR, unless it is a timestamp
-//! of whole seconds, and in YAML and TOML; tags of YAML that are none of its core; that a value is binary, in TOML; that it
-//! is a date or a time, anywhere but in TOML. The bits inside a NaN, the width of a float, the length of a head
-//! and comments are not part of a value.
+//! [`Conversion::is_strict`] turns each of these into an error:
+//!
+//! * the digits of a decimal that no `f64` has;
+//! * that a map key is no string, where it becomes one for JSON, TOML or XML (an array, a map or binary as a key is always
+//!   refused there);
+//! * tags and simple values of CBOR, and that a value is undefined, anywhere but in CBOR;
+//! * the type of an ext: in CBOR, unless it is a timestamp of whole seconds, in YAML, TOML and XML;
+//! * tags of YAML that are none of its core;
+//! * that a value is binary, in TOML and XML; that it is a date or a time, anywhere but in TOML;
+//! * in XML, that a value is no string, that an array has less than two elements, that a map is empty;
+//! * comments and processing instructions of XML.
+//!
+//! The bits inside a NaN, the width of a float, the length of a head and the comments of YAML and TOML are not part of a
+//! value.
 //!
 //! # Limits
 //!
@@ -60,8 +68,8 @@
 //! JSON to JSON and Msgpack to anything need no more than the longest string in the body. JSON to Msgpack holds the
 //! encoded body until its outermost array or map closes, because Msgpack puts the count before the elements and JSON
 //! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. YAML is
-//! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB; TOML is read whole, up to 64 MiB,
-//! with up to 80 levels, and held as events until it is written. A length that a Msgpack body
+//! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB; TOML and XML are read whole,
+//! up to 64 MiB, TOML with up to 80 levels, and both are held until they are written. A length that a Msgpack body
 //! claims is never believed before the bytes have arrived.
 
 mod cbor;
@@ -77,6 +85,7 @@ mod tape;
 mod toml;
 mod transcode;
 mod whole;
+mod xml;
 mod yaml;
 
 #[cfg(test)]
@@ -167,6 +176,7 @@ impl Conversion {
             Format::Cbor => self.read(input, &mut cbor::writer(out, care)),
             Format::Yaml => self.read(input, &mut yaml::writer(out, care)),
             Format::Toml => self.read(input, &mut toml::writer(out, care)),
+            Format::Xml => self.read(input, &mut xml::writer(out, care)),
             Format::Text if self.from.is_bytes() => plain::copy(self.from, self.to, input, out),
             Format::Text => self.read(input, &mut plain::text_writer(out)),
             Format::Raw | Format::Base64 | Format::Hex => plain::copy(self.from, self.to, input, out),
@@ -185,6 +195,7 @@ impl Conversion {
             Format::Cbor => cbor::read(input, sink),
             Format::Yaml => yaml::read(input, sink, self.care()),
             Format::Toml => toml::read(input, sink),
+            Format::Xml => xml::read(input, sink, self.care()),
             Format::Text | Format::Raw | Format::Base64 | Format::Hex => plain::read(self.from, input, sink),
         }
     }

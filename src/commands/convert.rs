@@ -19,6 +19,7 @@ use crate::codec::{CodecError, Conversion, Format};
 ///   cbor      CBOR (RFC 8949)
 ///   yaml      one document of YAML 1.2; aliases become what they stand for
 ///   toml      one document of TOML 1.1
+///   xml       one document of XML 1.0; see below
 ///   text      one string, in UTF-8
 ///   raw       bytes, whatever they are
 ///   base64    the same, as text; what is not bytes is spelled as it stands
@@ -30,18 +31,32 @@ use crate::codec::{CodecError, Conversion, Format};
 /// 64 bits are kept in JSON, CBOR and YAML.
 ///
 /// What may be lost, unless --strict refuses it: digits of a decimal that no
-/// 64-bit float has; that a map key was a number, null, true or false, in JSON;
-/// tags and simple values of CBOR; the type of an extension of Msgpack, in CBOR,
-/// YAML and TOML; tags of YAML but those of its core; that a value is a date or a
-/// time, but in TOML; that it is binary, in TOML, where it is base64. Comments are no
-/// part of a document.
+/// 64-bit float has; that a map key was a number, null, true or false, in JSON, TOML
+/// and XML; tags and simple values of CBOR; the type of an extension of Msgpack, but in
+/// JSON; tags of YAML but those of its core; that a value is a date or a time, but in
+/// TOML; that it is binary, in TOML and XML, where it is base64; in XML, that a value is
+/// no string, and that an array has less than two elements; comments of XML. Other
+/// comments are no part of a document.
 ///
 /// TOML holds maps without null, without integers beyond 64 bits and with up to 80
 /// levels; anything else is refused.
 ///
+/// An element of XML is its text, or a map of its @attributes and of the elements
+/// inside, repeated ones as an array; with attributes its text is under #text. Where
+/// that would lose the order, as with text between elements, #children is an array of
+/// texts and of elements as maps of one key. A document is a map of one key: its root.
+///
+///   <a id="1"><b>x</b><b/></a>   {"a":{"@id":"1","b":["x",""]}}
+///   <a id="1">x</a>              {"a":{"@id":"1","#text":"x"}}
+///   <a>x<b/>y</a>                {"a":{"#children":["x",{"b":""},"y"]}}
+///
+/// Namespaces are the attributes that declare them. White space between elements is
+/// layout, unless xml:space says otherwise; a document type declaration is refused.
+///
 /// A document that cannot be converted is exit status 65 and a sentence that says
 /// where.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_link_with_quotes)] // The arrays of the examples are no links.
 #[command(
     verbatim_doc_comment,
     after_long_help = "\
@@ -49,11 +64,12 @@ Examples:
   mq convert --to msgpack < order.json > order.mp
   mq convert --from msgpack --to json < order.mp
   mq convert --from jsonl --to cbor --strict < orders.jsonl
-  mq convert --from yaml --to json < order.yaml"
+  mq convert --from yaml --to json < order.yaml
+  mq convert --from xml --to json < order.xml"
 )]
 pub(crate) struct ConvertArgs {
-    /// The format of the input [default: found out from its first bytes: json, msgpack, cbor, or yaml that begins with
-    /// --- or %YAML]
+    /// The format of the input [default: found out from its first bytes: json, msgpack, cbor, yaml that begins with
+    /// --- or %YAML, or xml that begins with <?xml]
     #[arg(long, value_name = "FORMAT")]
     from: Option<Format>,
 

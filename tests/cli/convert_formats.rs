@@ -94,3 +94,26 @@ fn another_reader_of_toml_reads_what_is_written() {
         assert_eq!(serde_json::from_str::<serde_json::Value>(&read).unwrap(), expected, "{json}");
     }
 }
+
+#[test]
+fn another_reader_of_xml_finds_the_same_document() {
+    if !python_has("xml.etree.ElementTree") {
+        return;
+    }
+    let spool = Spool::new();
+    // Its canonical form says all that a document does, but for comments.
+    let program = "import sys, xml.etree.ElementTree as tree\nsys.stdout.write(tree.canonicalize(sys.stdin.read()))";
+    for xml in [
+        "<a/>",
+        "<?xml version='1.0'?><a k='1' b=\"x &lt;&#10;&#9;y\">text &amp; <![CDATA[<more>]]></a>",
+        "<r xmlns='urn:d' xmlns:p='urn:p'><p:a p:k='v' k='w'/><b xmlns=''>x<c/>y<c/> </b><b/></r>",
+        "<r><a>1</a><a>2</a><b/><a xml:space='preserve'> <b/> </a></r>",
+        "<r>\u{e9}\u{6c34}\u{1f600}\u{85}&#13;\u{2028}]]&gt;</r>",
+    ] {
+        let expected = python(&spool, program, xml.as_bytes());
+        for through in ["json", "msgpack", "cbor", "yaml", "toml", "xml"] {
+            let back = convert(&spool, through, "xml", &convert(&spool, "xml", through, xml.as_bytes()));
+            assert_eq!(python(&spool, program, &back), expected, "{through}: {xml}");
+        }
+    }
+}

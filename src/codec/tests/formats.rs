@@ -84,6 +84,15 @@ fn yaml_is_detected_by_its_first_line_alone() {
 }
 
 #[test]
+fn xml_is_detected_by_its_declaration() {
+    for body in ["<?xml version='1.0'?><a/>", "<?xml\nversion='1.0'?><a/>", "\u{feff}<?xml version='1.0'?><a/>"] {
+        assert_eq!(Format::detect(body.as_bytes(), body.len() as u64), Ok(Format::Xml), "{body}");
+    }
+    assert_eq!("text/xml".parse(), Ok(Format::Xml));
+    assert_eq!("image/svg+xml".parse(), Ok(Format::Xml));
+}
+
+#[test]
 fn what_is_both_or_neither_is_refused() {
     assert_eq!(Format::detect(b"", 0), Err(DetectError::Empty));
     for digit in b'0'..=b'9' {
@@ -92,9 +101,19 @@ fn what_is_both_or_neither_is_refused() {
     for body in [&[0x80_u8][..], &[0xa0], &[0xc4, 0]] {
         assert_eq!(Format::detect(body, body.len() as u64), Err(DetectError::Ambiguous), "{body:x?}");
     }
-    for body in
-        [&b"hello"[..], b"  ", b"<a/>", b"\xef\xbb\xbf{}", "été".as_bytes(), b"\xc1", b"\x05", b"[", b"\"", b"t"]
-    {
+    for body in [
+        &b"hello"[..],
+        b"  ",
+        b"<a/>",
+        b"<?xml-stylesheet?>",
+        b"\xef\xbb\xbf{}",
+        "été".as_bytes(),
+        b"\xc1",
+        b"\x05",
+        b"[",
+        b"\"",
+        b"t",
+    ] {
         let error = Format::detect(body, body.len() as u64).unwrap_err();
         assert_eq!(error, DetectError::Unknown, "{body:x?}");
         assert!(error.to_string().contains("name its format"));

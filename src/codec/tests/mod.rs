@@ -8,6 +8,7 @@ mod hostile;
 mod plain;
 mod properties;
 mod toml;
+mod xml;
 mod yaml;
 
 use super::{CodecError, Format, convert};
