@@ -28,8 +28,10 @@ fn a_back_off_is_made_shown_and_changed() {
     assert_eq!(policy["retry-factor"].to_string(), "1.5");
     assert_eq!(policy["retry-jitter"], "25%");
     spool.mq(&["set", "q", "retry-delay=0s"]).ok();
-    assert!(!spool.mq(&["stat", "q"]).ok().text().contains("retry"), "there is none");
+    let words = spool.mq(&["stat", "q"]).ok();
+    assert!(words.text().contains("retry-max=15m") && !words.text().contains("retry-delay"), "there is none: {words}");
     spool.mq(&["set", "q", "retry-max=1h", "retry-factor=2", "retry-jitter=0%"]).ok();
+    assert!(!spool.mq(&["stat", "q"]).ok().text().contains("retry"), "it is as it was");
     let file = fs::read_to_string(spool.queue_dir("q").join("policy.json")).unwrap();
     assert!(!file.contains("retry"), "{file}");
 }
