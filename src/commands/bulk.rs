@@ -1,7 +1,7 @@
 //! What purge, move, redrive and replay have in common: they are about many messages of a queue, and cannot be taken back.
 //!
-//! Each message is a step of its own: interrupted, what is done is done and the rest is as it was, and the same command
-//! goes on with it.
+//! Each message is a step of its own: interrupted, what is done is done and said and the rest is as it was, and the same
+//! command goes on with it.
 //!
 //! All of nothing is done without a word of complaint, so that a script can do it twice. Who chose among the messages meant
 //! some: where none of them is there the outcome is [`Outcome::Nothing`], also of a dry run.
@@ -84,6 +84,14 @@ impl BulkArgs {
             let mut progress = Progress::new(done);
             let acted = act(&filter, &mut progress);
             progress.finish();
+            let acted = match progress.interrupted() {
+                Some(interrupted) => {
+                    // What else was wrong is told, and the end is by the signal.
+                    acted.err().iter().for_each(|error| note(store::chain(error.as_ref())));
+                    Err(interrupted.into())
+                }
+                None => acted,
+            };
             if acted.is_err() && progress.count() > 0 {
                 // Whoever repeats it has to know.
                 note(format_args!("{done} {} {whence} before this:", counted(progress.count(), "message")));

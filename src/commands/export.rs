@@ -45,7 +45,11 @@ impl VerbArgs for ExportArgs {
                 .in_state(listed.state)
                 .with_failures(&peeked.listed.failures);
             written = facts.write_with_body(&mut peeked.body, &mut output);
-            if written.is_ok() { progress.step() } else { ControlFlow::Break(()) }
+            if written.is_err() {
+                return ControlFlow::Break(());
+            }
+            progress.add(1);
+            ControlFlow::Continue(())
         });
         let flushed = output.flush();
         let (_, _) = output.into_parts();

@@ -15,7 +15,7 @@ use crate::store::Store as _;
 /// keep their ids; their delivery counts begin again, and so does the age of one for which the retention there is over. A
 /// unique key goes along, but for its window; where another message has it, the message stays, and the status is 75. On a
 /// terminal it asks first. A dry run counts what is meant, and does not look whether keys are taken or there is room in the
-/// other queue. Interrupted, it has moved some of them, and can be done again.
+/// other queue. Interrupted, it says how many it has moved, and can be done again.
 ///
 /// Where options choose among the messages and none of them could be moved, the exit status is 1; an empty queue is status 0.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use crate::store::Store as _;
 ///
 /// All of them, or those that the options mean; claimed and delayed messages too: the receipts of claims that are out
 /// become stale. What is purged is not archived, and what an archive has stays. The queue and its policy stay; `mq drop`
-/// removes them. On a terminal it asks first. Interrupted, it has deleted some of them, and can be done again.
+/// removes them. On a terminal it asks first. Interrupted, it says how many it has deleted, and can be done again.
 ///
 /// Where options choose among the messages and none of them is there, the exit status is 1; an empty queue is status 0.
 #[derive(Debug, Args)]

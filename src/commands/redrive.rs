@@ -21,7 +21,7 @@ use crate::store::{self, Filter, Store};
 /// their delivery counts begin again, and so does the age of one for which the retention there is over. A unique key is in
 /// force again; where another message has it by now, the dead letter stays, and the status is 75. What is claimed, or was put
 /// to QUEUE itself, stays. On a terminal it asks first. A dry run counts what is meant, and does not look whether
-/// keys are taken or there is room in the other queues. Interrupted, it has sent some of them back, and can be done again.
+/// keys are taken or there is room in the other queues. Interrupted, it says how many it has sent back, and can be done again.
 ///
 /// Where options choose among the messages and none of them could be sent back, the exit status is 1; an empty queue is
 /// status 0.
@@ -123,8 +123,8 @@ impl VerbArgs for RedriveArgs {
             for origin in origins.counts.keys() {
                 let of_origin = Filter { put_to: Some(origin.clone()), ..which.clone() };
                 let moved = store.move_some(queue, to.as_ref().unwrap_or(origin), &of_origin, &mut || {
-                    pace.wait();
-                    progress.step()
+                    progress.step()?;
+                    pace.until_next().map_or(ControlFlow::Continue(()), |time| progress.rest(time))
                 });
                 match moved {
                     // It is that message's matter alone.
@@ -132,6 +132,9 @@ impl VerbArgs for RedriveArgs {
                         taken.get_or_insert(error);
                     }
                     other => redriven += other?,
+                }
+                if progress.interrupted().is_some() {
+                    break;
                 }
             }
             match (origins.unread, taken) {
@@ -159,15 +162,14 @@ impl Pace {
         Self { interval, next: Instant::now(), left }
     }
 
-    /// One is done: waits until the next one may be.
-    fn wait(&mut self) {
+    /// One is done: how long to wait until the next one may be.
+    fn until_next(&mut self) -> Option<Duration> {
         // (More may come than were counted.)
         let was_last = self.left == 1;
         self.left = self.left.saturating_sub(1);
-        if let Some(interval) = self.interval.filter(|_| !was_last) {
-            // From when the last one was due, so that the time that each takes does not add up.
-            self.next = (self.next + interval).max(Instant::now().checked_sub(interval).unwrap_or(self.next));
-            std::thread::sleep(self.next.saturating_duration_since(Instant::now()));
-        }
+        let interval = self.interval.filter(|_| !was_last)?;
+        // From when the last one was due, so that the time that each takes does not add up.
+        self.next = (self.next + interval).max(Instant::now().checked_sub(interval).unwrap_or(self.next));
+        Some(self.next.saturating_duration_since(Instant::now()))
     }
 }

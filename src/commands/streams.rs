@@ -8,8 +8,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -121,6 +121,35 @@ impl Signals {
         Ok(Self { bell, last })
     }
 
+    /// The same for who looks only between one step and the next, and may be long on the way: the second signal ends the
+    /// program at once. One that is ignored, as under nohup(1), stays so.
+    pub(crate) fn catch_between_steps() -> io::Result<Self> {
+        let (bell, ringer) = UnixStream::pair()?;
+        let last = Arc::new(AtomicUsize::new(0));
+        let is_second = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !is_ignored(*signal)) {
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&is_second))?;
+            signal_hook::flag::register(signal, Arc::clone(&is_second))?;
+            signal_hook::flag::register_usize(signal, Arc::clone(&last), signal.unsigned_abs() as usize)?;
+            signal_hook::low_level::pipe::register(signal, ringer.try_clone()?)?;
+        }
+        bell.set_nonblocking(true)?;
+        Ok(Self { bell, last })
+    }
+
+    /// Waits so long, or until one comes.
+    pub(crate) fn rest(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while self.pending().is_none() {
+            let left = end.saturating_duration_since(Instant::now());
+            let Some(timeout) = Timespec::try_from(left).ok().filter(|_| !left.is_zero()) else { return };
+            let mut fds = [PollFd::new(&self.bell, PollFlags::IN)];
+            if !matches!(poll(&mut fds, Some(&timeout)), Ok(_) | Err(Errno::INTR)) {
+                return std::thread::sleep(left);
+            }
+        }
+    }
+
     /// The signal that came, if one did.
     pub(crate) fn pending(&self) -> Option<Interrupted> {
         let signal = i32::try_from(self.last.load(Ordering::SeqCst)).ok().filter(|signal| *signal != 0)?;
@@ -140,6 +169,15 @@ impl Signals {
     pub(crate) fn bell(&self) -> &UnixStream {
         &self.bell
     }
+}
+
+/// Whether whoever started this program did not want it to hear of this signal. (Who cannot tell hears it.)
+#[allow(clippy::disallowed_methods)] // Not a file of the spool.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 /// What came of waiting for input.

@@ -140,6 +140,11 @@ fn i1_an_interrupted_move_or_purge_can_be_repeated() {
                 return false;
             }
             let ran = ran.killed_by(Signal::INT).silent();
+            // (One that came before the first was done ended it without a word.)
+            let acted = messages - left;
+            let said = format!("mq: {done} {acted} message{} ", if acted == 1 { "" } else { "s" });
+            let is_said = ran.err().starts_with(&said) && ran.err().contains(" before this:\nmq ");
+            assert!(ran.err().is_empty() || is_said && ran.err().ends_with(": interrupted\n"), "{ran}");
             let to = if verb.starts_with("redrive") { "first" } else { "r" };
             let gone = if done == "deleted" { messages - left } else { 0 };
             assert_eq!(count(to) + left + gone, messages, "{ran}");

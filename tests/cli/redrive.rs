@@ -208,11 +208,26 @@ fn i1_interrupted_it_goes_on() {
     let spool = Spool::new();
     spool.mq_with(&["put", "from", "--lines"], "1\n2\n3\n4\n5\n6\n").ok();
     spool.mq(&["move", "from", "graves"]).ok();
-    let mut running = spool.start(&["redrive", "graves", "--rate", "2/s"]);
+    let running = spool.start(&["redrive", "graves", "--rate", "2/s"]);
     crate::support::until("one is back", || spool.count("from", "ready") > 0);
     running.signal(rustix::process::Signal::INT);
-    assert!(!running.ended().success());
+    let ran = running.finish().killed_by(rustix::process::Signal::INT).silent();
+    let back = 6 - spool.count("graves", "ready");
+    let plural = if back == 1 { "" } else { "s" };
+    ran.says(&format!("redriven {back} message{plural} from 'graves' before this:\nmq redrive: interrupted\n"));
     assert!(spool.count("graves", "ready") > 0);
     spool.mq(&["redrive", "graves"]).ok();
     assert_eq!(spool.bodies("from"), ["1", "2", "3", "4", "5", "6"]);
+}
+
+/// Who does not want to hear of a signal does not.
+#[test]
+fn a_signal_that_is_ignored_ends_nothing() {
+    let spool = Spool::new();
+    spool.mq_with(&["put", "from", "--lines"], "1\n2\n3\n").ok();
+    spool.mq(&["move", "from", "graves"]).ok();
+    let script = "trap '' HUP; mq redrive graves --rate 5/s & pid=$!
+        while [ \"$(mq stat from --json | grep -c '\"ready\":0,')\" = 1 ]; do :; done
+        kill -HUP $pid; wait $pid";
+    spool.sh(script).ok().says("redriven 3 messages");
 }
