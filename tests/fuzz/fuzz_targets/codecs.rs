@@ -7,7 +7,7 @@
 use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
-use mq::codec::{CodecError, Format, convert};
+use mq::codec::{CodecError, Conversion, Format, convert};
 
 /// Brings one byte at a time.
 struct Trickle<'a>(&'a [u8]);
@@ -38,13 +38,18 @@ fn converted(from: Format, to: Format, input: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+fn loses_nothing(from: Format, to: Format, input: &[u8]) -> bool {
+    let strict = Conversion { is_strict: true, ..Conversion::new(from, to) };
+    strict.run(&mut &*input, &mut Vec::new()).is_ok()
+}
+
 /// What was converted is valid, and says the same when it is written anew and taken there and back.
 fn check(from: Format, to: Format, input: &[u8]) {
     let Some(output) = converted(from, to, input) else { return };
     let again = converted(to, to, &output).expect("what was written can be read");
     assert_eq!(again, output, "written anew it is another document");
-    // A text whose format nothing tells may begin as JSON does, or be JSON.
-    let is_told = !matches!(to, Format::Yaml | Format::Toml);
+    // Others may begin as JSON does, or be JSON.
+    let is_told = matches!(to, Format::Json | Format::Msgpack | Format::Xml);
     assert!(!is_told || !Format::detect(&output, output.len() as u64).is_ok_and(|format| format != to));
     for other in Format::STRUCTURED {
         // Each may hold what the others cannot: keys that are no strings, integers of any length.
@@ -56,7 +61,10 @@ fn check(from: Format, to: Format, input: &[u8]) {
         let Some(there) = converted(to, *other, &output) else { continue };
         let back = converted(*other, to, &there).expect("the way back");
         let there_again = converted(to, *other, &back).expect("and there once more");
-        assert_eq!(there_again, there, "{to} to {other} and back is no fixed point");
+        // What is lost on the way back cannot be there once more.
+        if loses_nothing(*other, to, &there) {
+            assert_eq!(there_again, there, "{to} to {other} and back is no fixed point");
+        }
     }
 }
 
