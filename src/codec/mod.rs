@@ -69,7 +69,7 @@
 //! encoded body until its outermost array or map closes, because Msgpack puts the count before the elements and JSON
 //! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. YAML is
 //! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB; TOML and XML are read whole,
-//! up to 64 MiB, TOML with up to 80 levels, and both are held until they are written. A length that a Msgpack body
+//! up to 16 and 32 MiB, TOML with up to 80 levels, and both are held until they are written. A length that a Msgpack body
 //! claims is never believed before the bytes have arrived.
 
 mod cbor;

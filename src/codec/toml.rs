@@ -20,8 +20,8 @@ use super::whole;
 
 pub(super) use write::writer;
 
-/// A body has to be there whole, and the tree of it takes up several times as much.
-const MOST_MIB: u64 = 64;
+/// A body has to be there whole, and the tree of it takes up to eighty times as much.
+const MOST_MIB: u64 = 16;
 
 /// Sends the TOML document in `input` to `sink`.
 pub(super) fn read(input: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), CodecError> {

@@ -5,6 +5,7 @@
 use std::io::Read;
 
 use super::error::{CodecError, Place};
+use super::event::SinkError;
 use super::format::Format;
 
 const MIB: u64 = 1024 * 1024;
@@ -26,6 +27,15 @@ pub(super) fn bytes(format: Format, input: &mut dyn Read, most_mib: u64) -> Resu
         return Err(CodecError::Data { format, place: place(&body, len), reason });
     }
     Ok(body)
+}
+
+/// Refuses to write what would not be read again, for its length.
+pub(super) fn check_len(format: Format, len: usize, most_mib: u64) -> Result<(), SinkError> {
+    if len as u64 > most_mib * MIB {
+        let reason = format!("as {format} the document would be longer than {most_mib} MiB, and no more of it is read");
+        return Err(SinkError::Refused(reason));
+    }
+    Ok(())
 }
 
 /// The place of the byte at `offset`.

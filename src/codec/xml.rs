@@ -46,8 +46,8 @@ use tree::Element;
 
 pub(super) use write::writer;
 
-/// A body has to be there whole, and the tree of it takes up many times as much.
-const MOST_MIB: u64 = 64;
+/// A body has to be there whole, and the tree of it takes up to thirty times as much.
+const MOST_MIB: u64 = 32;
 
 /// More attributes than this an element does not have.
 const MOST_ATTRIBUTES: usize = 10_000;

@@ -216,6 +216,9 @@ fn depth_and_repetition_cost_little() {
     }
     let tables = "[[a]]\nb.c.d = 1\n".repeat(100_000);
     assert_eq!(to_json(&tables).len(), "{\"a\":[]}".len() + "{\"b\":{\"c\":{\"d\":1}}},".len() * 100_000 - 1);
+    let long = format!("{{\"a\":\"{}\"}}", "x".repeat(17 << 20));
+    assert!(refusal(Format::Json, Format::Toml, long.as_bytes()).contains("longer than 16 MiB"));
+    assert!(refusal(Format::Toml, Format::Json, long.as_bytes()).contains("longer than 16 MiB"));
     let header = |depth: usize| format!("[[{}]]\n", ["a"].repeat(depth).join("."));
     let arrays = |depth: usize| (1..=depth).map(header).collect::<Vec<_>>().concat();
     assert_eq!(to_json(&arrays(59)), format!("{}{}", "{\"a\":[".repeat(59), "]}".repeat(59)).replace("[]", "[{}]"));

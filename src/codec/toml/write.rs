@@ -13,8 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 use toml_writer::TomlWrite as _;
 
 use super::super::event::{Care, Event, Sink, SinkError};
+use super::super::format::Format;
 use super::super::markers;
 use super::super::tape::Tape;
+use super::super::whole;
 
 /// How many levels of arrays and tables the reader bears, and so the writer writes.
 pub(super) const MOST_LEVELS: usize = 80;
@@ -93,6 +95,7 @@ impl Writer<'_> {
         self.value_ends();
         if self.open.is_empty() {
             let text = Document { tape: &self.tape, text: String::new(), path: Vec::new() }.spell();
+            whole::check_len(Format::Toml, text.len(), super::MOST_MIB)?;
             self.out.write_all(text.as_bytes())?;
         }
         Ok(())

@@ -14,7 +14,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::super::error::CodecError;
 use super::super::event::{Care, Event, MAX_DEPTH, Sink, SinkError};
+use super::super::format::Format;
 use super::super::tape::Tape;
+use super::super::whole;
 use super::tree::{self, ATTRIBUTE, CHILDREN, Content, Element, TEXT};
 
 /// A writer of XML.
@@ -98,6 +100,7 @@ impl Writer<'_> {
         let mut text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
         spell(&root, &mut text);
         text.push('\n');
+        whole::check_len(Format::Xml, text.len(), super::MOST_MIB)?;
         check(&root, &text)?;
         Ok(self.out.write_all(text.as_bytes())?)
     }
