@@ -121,7 +121,7 @@ fn what_toml_cannot_hold_is_refused() {
         ("1", "the document is no map"),
         ("null", "the document is no map"),
         (r#"{"$binary":"aGk="}"#, "the document is no map"),
-        ("{\"a\":null}", "line 1, column 9: a value of the key \"a\" is null, and TOML has none"),
+        ("{\"a\":null}", "line 1, column 6: a value of the key \"a\" is null, and TOML has none"),
         (r#"{"a":{"b\n":[1,null]}}"#, "a value of the key \"b\\n\" is null"),
         ("{\"a\":9223372036854775808}", "the integer 9223372036854775808 is outside the range of TOML"),
         ("{\"a\":-9223372036854775809}", "outside the range of TOML"),
