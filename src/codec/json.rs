@@ -62,15 +62,8 @@ enum Open {
 
 impl Text<'_> {
     /// Writes what stands between the value before and this one.
-    fn separate(&mut self, event: Event<'_>) -> Result<(), SinkError> {
-        let Some(due) = self.open.last_mut() else {
-            return Ok(());
-        };
-        if matches!(due, Open::FirstKey | Open::Key) && !matches!(event, Event::Str(_)) {
-            return Err(SinkError::Refused(
-                "a map key is an array, a map or binary, and JSON has no such keys".to_owned(),
-            ));
-        }
+    fn separate(&mut self) {
+        let Some(due) = self.open.last_mut() else { return };
         let (separator, then) = match due {
             Open::Line => ("", Open::Line),
             Open::FirstElement => ("", Open::Element),
@@ -81,23 +74,6 @@ impl Text<'_> {
         };
         *due = then;
         self.block.extend_from_slice(separator.as_bytes());
-        Ok(())
-    }
-
-    /// A map key that is a scalar but no string, as JSON would spell it as a value.
-    fn key(&self, event: Event<'_>) -> Result<Option<String>, SinkError> {
-        let key = match event {
-            Event::Null => "null".to_owned(),
-            Event::Bool(value) => value.to_string(),
-            Event::Unsigned(value) => value.to_string(),
-            Event::Signed(value) => value.to_string(),
-            Event::F32(value) => value.to_string(),
-            Event::F64(value) => value.to_string(),
-            Event::Number(text) => text.to_owned(),
-            _ => return Ok(None),
-        };
-        self.care.lose(&format!("that the map key {key} is no string"))?;
-        Ok(Some(key))
     }
 
     fn begin(&mut self, bracket: &str, due: Open) -> Result<(), SinkError> {
@@ -130,13 +106,14 @@ impl Text<'_> {
 
 impl Sink for Text<'_> {
     fn accept(&mut self, event: Event<'_>) -> Result<(), SinkError> {
-        if matches!(self.open.last(), Some(Open::FirstKey | Open::Key))
-            && let Some(key) = self.key(event)?
-        {
-            return self.accept(Event::Str(&key));
-        }
         if matches!(event, Event::Tag(_) | Event::Simple(_) | Event::Undefined | Event::Datetime(_)) {
             return self.care.plain(event)?.map_or(Ok(()), |event| self.accept(event));
+        }
+        if matches!(self.open.last(), Some(Open::FirstKey | Open::Key))
+            && !matches!(event, Event::Str(_) | Event::EndMap)
+        {
+            let key = self.care.key(event, "JSON")?;
+            return self.accept(Event::Str(&key));
         }
         if self.lines && matches!(self.open.as_slice(), [] | [Open::Line]) {
             self.write_line(event)?;
@@ -176,7 +153,7 @@ impl Text<'_> {
 
     fn write(&mut self, event: Event<'_>) -> Result<(), SinkError> {
         if !matches!(event, Event::EndSeq | Event::EndMap) {
-            self.separate(event)?;
+            self.separate();
         }
         match event {
             Event::Null => self.scalar(&()),
