@@ -208,3 +208,96 @@ fn xml_agrees_with_its_test_suite() {
     assert!(good >= 100 && bad >= 100, "{good} and {bad} documents");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What a module of JavaScript exports, which is JSON.
+fn exported(path: &Path) -> Value {
+    let module = std::fs::read_to_string(path).unwrap();
+    let (_, exported) = module.split_once("export default").expect("an export");
+    serde_json::from_str(exported.trim().trim_end_matches(';')).expect("JSON")
+}
+
+#[test]
+fn json_agrees_with_its_test_suite() {
+    let Some(dir) = suite("json-test-suite") else { return };
+    let cases = exported(&dir.join("data/parsing.js"));
+    let (mut accepted, mut refused, mut wrong) = (0, 0, Vec::new());
+    for case in cases.as_array().expect("cases") {
+        let (name, input) = (case["name"].as_str().expect("a name"), case["input"].as_str().expect("a text"));
+        let outcomes: Vec<bool> = [Format::Json, Format::Msgpack, Format::Cbor]
+            .into_iter()
+            .map(|to| converted(Format::Json, to, input.as_bytes()).is_ok())
+            .collect();
+        match name.as_bytes()[0] {
+            b'y' if outcomes == [true; 3] => accepted += 1,
+            b'n' if outcomes == [false; 3] => refused += 1,
+            // Either is right, as long as it is one of them.
+            b'i' => {}
+            _ => wrong.push(format!("{name}: {input:.80}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(accepted >= 90 && refused >= 180, "{accepted} accepted and {refused} refused");
+    eprintln!("JSON: {accepted} documents accepted, {refused} refused");
+}
+
+/// Bytes as the Msgpack suite writes them.
+fn bytes_of(hex: &str) -> Vec<u8> {
+    converted(Format::Hex, Format::Raw, hex.replace('-', " ").as_bytes()).expect("hexadecimal digits")
+}
+
+/// What a case of the Msgpack suite is in JSON.
+fn expected_of_msgpack(case: &Value) -> Value {
+    let base64 = |hex: &Value| {
+        let text = converted(Format::Raw, Format::Base64, &bytes_of(hex.as_str().expect("digits"))).expect("bytes");
+        String::from_utf8(text).expect("base64")
+    };
+    if let Some(hex) = case.get("binary") {
+        return serde_json::json!({ "$binary": base64(hex) });
+    }
+    if let Some(ext) = case.get("ext") {
+        return serde_json::json!({ "$ext": [ext[0], base64(&ext[1])] });
+    }
+    let kinds = ["bignum", "nil", "bool", "number", "string", "array", "map"];
+    let kind = kinds.into_iter().find(|kind| case.get(kind).is_some()).expect("a value");
+    match &case[kind] {
+        Value::String(digits) if kind == "bignum" => serde_json::from_str(digits).expect("a number"),
+        value => value.clone(),
+    }
+}
+
+#[test]
+fn msgpack_agrees_with_its_test_suite() {
+    let Some(dir) = suite("msgpack-test-suite") else { return };
+    let text = std::fs::read(dir.join("dist/msgpack-test-suite.json")).unwrap();
+    let groups: Value = serde_json::from_slice(&text).expect("JSON");
+    let (mut forms, mut wrong) = (0, Vec::new());
+    for case in groups.as_object().expect("groups").values().flat_map(|cases| cases.as_array().expect("cases")) {
+        let all: Vec<Vec<u8>> = case["msgpack"]
+            .as_array()
+            .expect("forms")
+            .iter()
+            .map(|form| bytes_of(form.as_str().expect("digits")))
+            .collect();
+        for form in &all {
+            forms += 1;
+            let written = converted(Format::Msgpack, Format::Msgpack, form).expect("written anew");
+            if !all.contains(&written) {
+                wrong.push(format!("{case}: {form:02x?} becomes {written:02x?}"));
+            }
+            let json = converted(Format::Msgpack, Format::Json, form).expect("what JSON has a form for");
+            if case.get("timestamp").is_some() {
+                continue;
+            }
+            let (actual, expected) = (serde_json::from_slice(&json).expect("JSON"), expected_of_msgpack(case));
+            if !same(&actual, &expected) {
+                wrong.push(format!("{form:02x?}: {actual} is not {expected}"));
+            }
+            if !all.contains(&converted(Format::Json, Format::Msgpack, &json).expect("the way back")) {
+                wrong.push(format!("{case}: {form:02x?} does not come back from {actual}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(forms >= 200, "{forms} forms");
+    eprintln!("Msgpack: {forms} forms of values");
+}
