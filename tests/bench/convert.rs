@@ -17,7 +17,7 @@ const GOAL: &str = "≤ 0.2 × Python";
 const TO_MSGPACK: &str = "import json, msgpack, sys; \
     sys.stdout.buffer.write(msgpack.packb(json.load(open(sys.argv[1]))))";
 const TO_JSON: &str = "import json, msgpack, sys; \
-    json.dump(msgpack.unpack(open(sys.argv[1], 'rb')), sys.stdout)";
+    sys.stdout.write(json.dumps(msgpack.unpack(open(sys.argv[1], 'rb'))))";
 
 /// Somebody who converts a file onto stdout.
 struct Converter {
