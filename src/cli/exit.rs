@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::codec::framing::FramingError;
-use crate::codec::{CodecError, DetectError, UnknownFormat};
+use crate::codec::{CodecError, DetectError, SchemaError, UnknownFormat};
 use crate::commands::envelope::EnvelopeError;
 use crate::commands::import::elsewhere::Unexpected;
 use crate::commands::streams::{FileError, StdoutError};
@@ -74,6 +74,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<CodecError>() {
         return match error {
             CodecError::Input(error) | CodecError::Output(error) => Some(of_io(error)),
+            CodecError::NoSchema(_) => Some(USAGE),
             _ => Some(DATA),
         };
     }
@@ -82,6 +83,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<u8> {
             FramingError::Read(error) | FramingError::Write(error) => Some(of_io(error)),
             _ => Some(DATA),
         };
+    }
+    if let Some(error) = cause.downcast_ref::<SchemaError>() {
+        return Some(if matches!(error, SchemaError::NoSuchMessage { .. }) { USAGE } else { DATA });
     }
     if let Some(error) = cause.downcast_ref::<NoProgram>() {
         return Some(error.status());

@@ -15,6 +15,9 @@ pub enum CodecError {
     /// The output could not be written.
     #[error("cannot write the converted body")]
     Output(#[source] io::Error),
+    /// Only a schema says what a body of the format means, and none was given.
+    #[error("a {0} body means nothing without its schema, and none is given")]
+    NoSchema(Format),
     /// The body is not valid, or the target format cannot hold what it says.
     #[error("{format} body, {place}: {reason}")]
     Data {

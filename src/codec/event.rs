@@ -92,7 +92,7 @@ impl Care {
         let number = number(text)?;
         if self.is_strict
             && let Number::Float(value) = number
-            && !is_spelled(text, value)
+            && !is_spelled(text, &format!("{value:e}"))
         {
             self.lose(&format!("a part of the digits of {}", shortened(text)))?;
         }
@@ -143,13 +143,13 @@ impl Care {
     }
 }
 
-/// Whether a float is what the text says, digit by digit, but for zeros and the place of the point.
-fn is_spelled(text: &str, value: f64) -> bool {
-    significand(text) == significand(&format!("{value:e}"))
+/// Whether two spellings are of one number, digit by digit, but for zeros and the place of the point.
+pub(super) fn is_spelled(text: &str, value: &str) -> bool {
+    significand(text) == significand(value)
 }
 
 /// The digits of a number and its power of ten, both without the zeros that say nothing.
-fn significand(text: &str) -> (String, i64) {
+pub(super) fn significand(text: &str) -> (String, i64) {
     let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, fraction) = digits.trim_start_matches('-').split_once('.').unwrap_or((digits, ""));
     let all = format!("{}{fraction}", whole.trim_start_matches('-'));

@@ -21,6 +21,8 @@ pub enum Format {
     Toml,
     /// XML 1.0.
     Xml,
+    /// Protobuf, whose values have the forms of its JSON mapping; needs a schema.
+    Protobuf,
     /// A text in UTF-8: one string.
     Text,
     /// Bytes, whatever they are.
@@ -58,6 +60,7 @@ impl Format {
         Format::Yaml,
         Format::Toml,
         Format::Xml,
+        Format::Protobuf,
         Format::Text,
         Format::Raw,
         Format::Base64,
@@ -85,11 +88,27 @@ impl Format {
             },
             Format::Toml => Names { short: "toml", mime_types: &["application/toml", "text/x-toml"], suffix: "+toml" },
             Format::Xml => Names { short: "xml", mime_types: &["application/xml", "text/xml"], suffix: "+xml" },
+            Format::Protobuf => Names {
+                short: "protobuf",
+                mime_types: &[
+                    "application/protobuf",
+                    "application/x-protobuf",
+                    "application/x-protobuffer",
+                    "application/vnd.google.protobuf",
+                ],
+                suffix: NO_SUFFIX,
+            },
             Format::Text => Names { short: "text", mime_types: &["text/plain"], suffix: NO_SUFFIX },
             Format::Raw => Names { short: "raw", mime_types: &["application/octet-stream"], suffix: NO_SUFFIX },
             Format::Base64 => Names { short: "base64", mime_types: &["application/base64"], suffix: NO_SUFFIX },
             Format::Hex => Names { short: "hex", mime_types: &["application/hex"], suffix: NO_SUFFIX },
         }
+    }
+
+    /// Whether only a schema says what a body of it means.
+    #[must_use]
+    pub fn has_schema(self) -> bool {
+        matches!(self, Format::Protobuf)
     }
 
     /// Whether a body of it is bytes, or a text, that nothing is known of.

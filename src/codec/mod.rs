@@ -16,6 +16,9 @@
 //! are kept on a `tape`; the trees of TOML and XML are their own. A new format is a file with a reader and a writer, a variant of
 //! [`Format`] and a line in each of the tables below; the other formats do not change.
 //!
+//! A format whose bodies do not say what they mean (`protobuf`) is read and written by a [`Schema`], which the caller
+//! has made; this room opens no file. What such bodies say in JSON is the mapping of the format's own documentation.
+//!
 //! Bodies without a structure (`plain`) are one string or one binary value as values, and bytes as they stand.
 //!
 //! # What is kept
@@ -57,7 +60,8 @@
 //! * tags of YAML that are none of its core;
 //! * that a value is binary, in TOML and XML; that it is a date or a time, anywhere but in TOML;
 //! * in XML, that a value is no string, that an array has less than two elements, that a map is empty;
-//! * comments and processing instructions of XML.
+//! * comments and processing instructions of XML;
+//! * fields of Protobuf that the schema does not have.
 //!
 //! The bits inside a NaN, the width of a float, the length of a head and the comments of YAML and TOML are not part of a
 //! value.
@@ -65,12 +69,13 @@
 //! # Limits
 //!
 //! Arrays and maps nest up to [`MAX_DEPTH`] levels, so stack use is bounded whatever the body says. Memory:
-//! JSON to JSON and Msgpack to anything need no more than the longest string in the body. JSON to Msgpack holds the
-//! encoded body until its outermost array or map closes, because Msgpack puts the count before the elements and JSON
-//! does not tell it; heads are kept aside and merged in one pass, so the cost is linear however deep the nesting. YAML is
+//! JSON to JSON and Msgpack to anything need no more than the longest string in the body. JSON to Msgpack holds up to four
+//! MiB, and more in a temporary file, because Msgpack puts the count before the elements and JSON does not tell it; heads
+//! are kept aside and merged in one pass, so the cost is linear however deep the nesting. YAML is
 //! read whole, up to 256 MiB, and its aliases bring at most ten times the body, or 10 MiB; TOML and XML are read whole,
-//! up to 16 and 32 MiB, TOML with up to 80 levels, and both are held until they are written. A length that a Msgpack body
-//! claims is never believed before the bytes have arrived.
+//! up to 16 and 32 MiB, TOML with up to 80 levels, and both are held until they are written.
+//! Protobuf is held whole, either way: its fields come in any order. A length that a Msgpack body claims is never believed
+//! before the bytes have arrived.
 
 mod cbor;
 mod error;
@@ -81,6 +86,7 @@ mod json;
 mod markers;
 mod msgpack;
 mod plain;
+mod protobuf;
 mod tape;
 mod toml;
 mod transcode;
@@ -96,6 +102,7 @@ use std::io::{BufWriter, Read, Write};
 pub use error::{CodecError, Place};
 pub use event::MAX_DEPTH;
 pub use format::{DetectError, Format, UnknownFormat};
+pub use protobuf::{Schema, SchemaError};
 
 use event::{Care, Sink};
 
@@ -136,20 +143,22 @@ fn can_be(format: Format, body_start: &[u8], whole_len: u64) -> bool {
 
 /// How a body is converted.
 #[derive(Debug, Clone, Copy)]
-pub struct Conversion {
+pub struct Conversion<'a> {
     /// The format of the input.
     pub from: Format,
     /// The format of the output.
     pub to: Format,
     /// Whether to refuse what would lose something of a value, however little.
     pub is_strict: bool,
+    /// What the bodies of a format mean that do not say it themselves.
+    pub schema: Option<&'a Schema>,
 }
 
-impl Conversion {
+impl Conversion<'_> {
     /// One that keeps what it can.
     #[must_use]
     pub fn new(from: Format, to: Format) -> Self {
-        Self { from, to, is_strict: false }
+        Self { from, to, is_strict: false, schema: None }
     }
 
     /// Reads one document and writes it in the other format, as [`convert`] does.
@@ -177,6 +186,7 @@ impl Conversion {
             Format::Yaml => self.read(input, &mut yaml::writer(out, care)),
             Format::Toml => self.read(input, &mut toml::writer(out, care)),
             Format::Xml => self.read(input, &mut xml::writer(out, care)),
+            Format::Protobuf => self.read(input, &mut protobuf::writer(out, self.schema(self.to)?, care)),
             Format::Text if self.from.is_bytes() => plain::copy(self.from, self.to, input, out),
             Format::Text => self.read(input, &mut plain::text_writer(out)),
             Format::Raw | Format::Base64 | Format::Hex => plain::copy(self.from, self.to, input, out),
@@ -196,7 +206,27 @@ impl Conversion {
             Format::Yaml => yaml::read(input, sink, self.care()),
             Format::Toml => toml::read(input, sink),
             Format::Xml => xml::read(input, sink, self.care()),
+            Format::Protobuf => protobuf::read(input, self.schema(self.from)?, self.spelling(), self.care(), sink),
             Format::Text | Format::Raw | Format::Base64 | Format::Hex => plain::read(self.from, input, sink),
+        }
+    }
+
+    /// The format that needs the schema, if one does. A body that is only spelled anew, as base64 say, is not looked at.
+    #[must_use]
+    pub fn needs_schema(self) -> Option<Format> {
+        let is_read = !matches!(self.to, Format::Raw | Format::Base64 | Format::Hex);
+        if is_read && self.from.has_schema() { Some(self.from) } else { Some(self.to).filter(|to| to.has_schema()) }
+    }
+
+    fn schema(&self, format: Format) -> Result<&Schema, CodecError> {
+        self.schema.ok_or(CodecError::NoSchema(format))
+    }
+
+    /// How the values of Protobuf are told: text has a form for less of them.
+    fn spelling(self) -> protobuf::Spelling {
+        match self.to {
+            Format::Msgpack | Format::Cbor | Format::Protobuf => protobuf::Spelling::Native,
+            _ => protobuf::Spelling::Text,
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io::{BufReader, BufWriter, Read as _, Write as _};
 use anyhow::Result;
 use clap::Args;
 
+use super::schema::SchemaArgs;
 use super::streams::{Stdout, StdoutError};
 use super::{Context, Outcome, VerbArgs};
 use crate::codec::{CodecError, Conversion, Format};
@@ -20,6 +21,7 @@ use crate::codec::{CodecError, Conversion, Format};
 ///   yaml      one document of YAML 1.2; aliases become what they stand for
 ///   toml      one document of TOML 1.1
 ///   xml       one document of XML 1.0; see below
+///   protobuf  a message of Protobuf; needs --schema and --message
 ///   text      one string, in UTF-8
 ///   raw       bytes, whatever they are
 ///   base64    the same, as text; what is not bytes is spelled as it stands
@@ -30,12 +32,18 @@ use crate::codec::{CodecError, Conversion, Format};
 /// {"$float":"NaN"}; these turn back into what they stand for. Integers beyond
 /// 64 bits are kept in JSON, CBOR and YAML.
 ///
+/// Messages of Protobuf have the canonical form of its JSON mapping, in the order
+/// of the fields' numbers: 64-bit integers and bytes are strings, but not in Msgpack
+/// and CBOR. The schema is proto2 or proto3, not an edition. What is not in it is
+/// refused on the way in, as is a key that is there twice.
+///
 /// What may be lost, unless --strict refuses it: digits of a decimal that no
 /// 64-bit float has; that a map key was a number, null, true or false, in JSON, TOML
 /// and XML; tags and simple values of CBOR; the type of an extension of Msgpack, but in
 /// JSON; tags of YAML but those of its core; that a value is a date or a time, but in
 /// TOML; that it is binary, in TOML and XML, where it is base64; in XML, that a value is
-/// no string, and that an array has less than two elements; comments of XML. Other
+/// no string, and that an array has less than two elements; comments of XML; fields of
+/// Protobuf that the schema does not have. Other
 /// comments are no part of a document.
 ///
 /// TOML holds maps without null, without integers beyond 64 bits and with up to 80
@@ -63,9 +71,10 @@ use crate::codec::{CodecError, Conversion, Format};
 Examples:
   mq convert --to msgpack < order.json > order.mp
   mq convert --from msgpack --to json < order.mp
-  mq convert --from jsonl --to cbor --strict < orders.jsonl
   mq convert --from yaml --to json < order.yaml
-  mq convert --from xml --to json < order.xml"
+  mq convert --from xml --to json < order.xml
+  mq convert --from jsonl --to cbor --strict < orders.jsonl
+  mq convert --from protobuf --to json --schema orders.proto --message pkg.Order < order"
 )]
 pub(crate) struct ConvertArgs {
     /// The format of the input [default: found out from its first bytes: json, msgpack, cbor, yaml that begins with
@@ -80,10 +89,13 @@ pub(crate) struct ConvertArgs {
     /// Refuse what would lose anything of the document
     #[arg(long)]
     strict: bool,
+
+    #[command(flatten)]
+    schema: SchemaArgs,
 }
 
 impl VerbArgs for ConvertArgs {
-    fn run(self, _: &Context) -> Result<Outcome> {
+    fn run(mut self, _: &Context) -> Result<Outcome> {
         let mut input = std::io::stdin().lock();
         let mut start = Vec::new();
         let from = if let Some(from) = self.from {
@@ -92,9 +104,12 @@ impl VerbArgs for ConvertArgs {
             input.by_ref().take(Format::START_BYTES).read_to_end(&mut start)?;
             Format::detect(&start, start.len() as u64)?
         };
+        let conversion = Conversion { is_strict: self.strict, ..Conversion::new(from, self.to) };
+        self.schema.check(conversion)?;
+        self.schema.load()?;
+        let conversion = Conversion { schema: self.schema.schema(), ..conversion };
         let mut output = BufWriter::with_capacity(64 * 1024, Stdout);
         let mut input = BufReader::with_capacity(64 * 1024, start.as_slice().chain(input));
-        let conversion = Conversion { is_strict: self.strict, ..Conversion::new(from, self.to) };
         match conversion.run(&mut input, &mut output) {
             Err(CodecError::Output(error)) => return Err(StdoutError(error).into()),
             other => other?,

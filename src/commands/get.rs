@@ -14,6 +14,7 @@ use clap::Args;
 
 use super::envelope::Facts;
 use super::frames::{Count, FrameArgs, Unwritten};
+use super::schema::SchemaArgs;
 use super::streams::{Output, Stdout, create_file, open_descriptor, write_failed};
 use super::{Context, Outcome, Usage, VerbArgs, duration, note};
 use crate::codec::framing::FramingError;
@@ -41,6 +42,7 @@ Examples:
   mq get jobs --receipt-file r > body && ./handle body && mq delete --receipt-file r
   mq get paths --count all --null --delete | xargs -0 ls -ld
   mq get orders --to msgpack --delete         converted on receive
+  mq get orders --from protobuf --to json --schema orders.proto --message pkg.Order --delete
 
 Exit status:
    0  a message was delivered, and with --delete or CMD it is finished
@@ -91,8 +93,8 @@ pub(crate) struct GetArgs {
     #[arg(short, long, conflicts_with_all = ["receipt_file", "receipt_fd"])]
     delete: bool,
 
-    /// Convert bodies to FORMAT, as mq convert does: json, jsonl, msgpack, cbor, yaml, toml, xml, text, raw, base64
-    /// or hex; what does not convert stays queued
+    /// Convert bodies to FORMAT, as mq convert does: json, jsonl, msgpack, cbor, yaml, toml, xml, protobuf, text, raw,
+    /// base64 or hex; what does not convert stays queued
     #[arg(long, value_name = "FORMAT")]
     to: Option<Format>,
 
@@ -103,6 +105,9 @@ pub(crate) struct GetArgs {
     /// What bodies are [default: the message's type, else found out from the first byte]
     #[arg(long, value_name = "FORMAT", requires = "to")]
     from: Option<Format>,
+
+    #[command(flatten)]
+    schema: SchemaArgs,
 
     /// Run CMD with the body on its stdin; delete the message if it ends with status 0, else release it
     #[arg(last = true, value_name = "CMD", conflicts_with_all = ["framing", "receipt_file", "receipt_fd", "output", "delete", "count"])]
@@ -124,11 +129,17 @@ enum NotEmitted {
 }
 
 impl VerbArgs for GetArgs {
-    fn run(self, context: &Context) -> Result<Outcome> {
+    fn run(mut self, context: &Context) -> Result<Outcome> {
         self.frames.check(self.count != Count::UpTo(1), self.json)?;
         if self.visibility.is_some_and(|visibility| visibility.is_zero()) {
             return Err(Usage("--visibility 0s: the claim would be over at once; mq peek only looks".to_owned()).into());
         }
+        if let (Some(from), Some(to)) = (self.from, self.to) {
+            self.schema.check(Conversion::new(from, to))?;
+        } else if let Some(to) = self.to.filter(|to| to.has_schema()) {
+            self.schema.check(Conversion::new(to, to))?;
+        }
+        self.schema.load()?;
         if let Some(program) = self.command.first() {
             super::run::check_program(program)?;
         }
@@ -282,7 +293,8 @@ impl GetArgs {
         let mut whole = tempfile::SpooledTempFile::new(CONVERTED_IN_MEMORY);
         let mut output = BufWriter::new(&mut whole);
         let mut input = io::BufReader::with_capacity(64 * 1024, &mut delivery.body);
-        let conversion = Conversion { is_strict: self.strict, ..Conversion::new(from, to) };
+        let conversion =
+            Conversion { is_strict: self.strict, schema: self.schema.schema(), ..Conversion::new(from, to) };
         conversion.run(&mut input, &mut output).map_err(|error| explain(error.into()))?;
         output.flush()?;
         drop(output);

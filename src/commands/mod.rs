@@ -45,6 +45,7 @@ mod redrive;
 mod release;
 mod replay;
 pub(crate) mod run;
+mod schema;
 mod set;
 mod stat;
 pub(crate) mod streams;

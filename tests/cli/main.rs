@@ -31,6 +31,7 @@ mod pause;
 mod peek;
 mod place;
 mod progress;
+mod protobuf;
 mod purge;
 mod put;
 mod put_atomic;

@@ -10,6 +10,7 @@ mod properties;
 mod toml;
 mod xml;
 mod yaml;
+mod protobuf;
 
 use super::{CodecError, Format, convert};
 

@@ -1,0 +1,39 @@
+//! Protobuf bodies, and JSON for them, with a schema of everything: recursion, maps, choices, `Any`.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use mq::codec::{Conversion, Format, Schema};
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+    let read = |name: &str| Ok((name == "all.proto").then(|| include_str!("../../proto/all.proto").to_owned()));
+    Schema::compile("all.proto", "t.All", read).expect("the schema is right")
+});
+
+fn convert(from: Format, to: Format, mut body: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let conversion = Conversion { schema: Some(&SCHEMA), ..Conversion::new(from, to) };
+    conversion.run(&mut body, &mut out).ok().map(|()| out)
+}
+
+fuzz_target!(|input: &[u8]| {
+    let Some((first, body)) = input.split_first() else { return };
+    let body = match first % 2 {
+        0 => body.to_vec(),
+        _ => match convert(Format::Json, Format::Protobuf, body) {
+            Some(body) => body,
+            None => return,
+        },
+    };
+    let anew = convert(Format::Protobuf, Format::Protobuf, &body);
+    let Some(json) = convert(Format::Protobuf, Format::Json, &body) else { return };
+    // What was read can be written, and is the same message; and so it is by way of the other formats.
+    let back = convert(Format::Json, Format::Protobuf, &json).expect("the JSON is that of a message");
+    assert_eq!(convert(Format::Protobuf, Format::Json, &back).as_deref(), Some(&json[..]));
+    let anew = anew.expect("the message can be read");
+    assert_eq!(convert(Format::Protobuf, Format::Json, &anew).as_deref(), Some(&json[..]));
+    let cbor = convert(Format::Protobuf, Format::Cbor, &body).expect("the message can be read");
+    assert_eq!(convert(Format::Cbor, Format::Protobuf, &cbor), Some(anew));
+});
