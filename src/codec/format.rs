@@ -23,6 +23,8 @@ pub enum Format {
     Xml,
     /// Protobuf, whose values have the forms of its JSON mapping; needs a schema.
     Protobuf,
+    /// Messages of Protobuf as gRPC frames them; in other formats, an array of them. Needs a schema.
+    Grpc,
     /// A text in UTF-8: one string.
     Text,
     /// Bytes, whatever they are.
@@ -61,6 +63,7 @@ impl Format {
         Format::Toml,
         Format::Xml,
         Format::Protobuf,
+        Format::Grpc,
         Format::Text,
         Format::Raw,
         Format::Base64,
@@ -98,6 +101,9 @@ impl Format {
                 ],
                 suffix: NO_SUFFIX,
             },
+            Format::Grpc => {
+                Names { short: "grpc", mime_types: &["application/grpc", "application/grpc+proto"], suffix: NO_SUFFIX }
+            }
             Format::Text => Names { short: "text", mime_types: &["text/plain"], suffix: NO_SUFFIX },
             Format::Raw => Names { short: "raw", mime_types: &["application/octet-stream"], suffix: NO_SUFFIX },
             Format::Base64 => Names { short: "base64", mime_types: &["application/base64"], suffix: NO_SUFFIX },
@@ -108,7 +114,7 @@ impl Format {
     /// Whether only a schema says what a body of it means.
     #[must_use]
     pub fn has_schema(self) -> bool {
-        matches!(self, Format::Protobuf)
+        matches!(self, Format::Protobuf | Format::Grpc)
     }
 
     /// Whether a body of it is bytes, or a text, that nothing is known of.

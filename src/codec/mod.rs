@@ -16,7 +16,7 @@
 //! are kept on a `tape`; the trees of TOML and XML are their own. A new format is a file with a reader and a writer, a variant of
 //! [`Format`] and a line in each of the tables below; the other formats do not change.
 //!
-//! A format whose bodies do not say what they mean (`protobuf`) is read and written by a [`Schema`], which the caller
+//! A format whose bodies do not say what they mean (`protobuf`, `grpc`) is read and written by a [`Schema`], which the caller
 //! has made; this room opens no file. What such bodies say in JSON is the mapping of the format's own documentation.
 //!
 //! Bodies without a structure (`plain`) are one string or one binary value as values, and bytes as they stand.
@@ -82,6 +82,7 @@ mod error;
 mod event;
 mod format;
 pub mod framing;
+mod grpc;
 mod json;
 mod markers;
 mod msgpack;
@@ -187,6 +188,7 @@ impl Conversion<'_> {
             Format::Toml => self.read(input, &mut toml::writer(out, care)),
             Format::Xml => self.read(input, &mut xml::writer(out, care)),
             Format::Protobuf => self.read(input, &mut protobuf::writer(out, self.schema(self.to)?, care)),
+            Format::Grpc => self.read(input, &mut grpc::writer(out, self.schema(self.to)?, care)),
             Format::Text if self.from.is_bytes() => plain::copy(self.from, self.to, input, out),
             Format::Text => self.read(input, &mut plain::text_writer(out)),
             Format::Raw | Format::Base64 | Format::Hex => plain::copy(self.from, self.to, input, out),
@@ -207,6 +209,7 @@ impl Conversion<'_> {
             Format::Toml => toml::read(input, sink),
             Format::Xml => xml::read(input, sink, self.care()),
             Format::Protobuf => protobuf::read(input, self.schema(self.from)?, self.spelling(), self.care(), sink),
+            Format::Grpc => grpc::read(input, self.schema(self.from)?, self.spelling(), self.care(), sink),
             Format::Text | Format::Raw | Format::Base64 | Format::Hex => plain::read(self.from, input, sink),
         }
     }
@@ -225,7 +228,7 @@ impl Conversion<'_> {
     /// How the values of Protobuf are told: text has a form for less of them.
     fn spelling(self) -> protobuf::Spelling {
         match self.to {
-            Format::Msgpack | Format::Cbor | Format::Protobuf => protobuf::Spelling::Native,
+            Format::Msgpack | Format::Cbor | Format::Protobuf | Format::Grpc => protobuf::Spelling::Native,
             _ => protobuf::Spelling::Text,
         }
     }

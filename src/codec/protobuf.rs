@@ -23,9 +23,10 @@ use prost_reflect::{ExtensionDescriptor, FieldDescriptor, Kind, MessageDescripto
 
 use super::event::SinkError;
 
-pub(super) use read::{Spelling, read};
+pub(super) use read::{Spelling, message, read};
 pub use schema::{Schema, SchemaError};
-pub(super) use write::writer;
+pub(super) use tape::Tape;
+pub(super) use write::{encode, writer};
 
 /// The limit that the format itself has (2 GiB, less one): lengths beyond it are no lengths.
 const MOST_BYTES: u64 = 0x7fff_ffff;

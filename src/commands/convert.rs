@@ -21,7 +21,8 @@ use crate::codec::{CodecError, Conversion, Format};
 ///   yaml      one document of YAML 1.2; aliases become what they stand for
 ///   toml      one document of TOML 1.1
 ///   xml       one document of XML 1.0; see below
-///   protobuf  a message of Protobuf; needs --schema and --message
+///   protobuf  a message of Protobuf; this and the next need --schema and --message
+///   grpc      messages of Protobuf in gRPC's frames; in other formats, an array of them
 ///   text      one string, in UTF-8
 ///   raw       bytes, whatever they are
 ///   base64    the same, as text; what is not bytes is spelled as it stands
@@ -74,7 +75,8 @@ Examples:
   mq convert --from yaml --to json < order.yaml
   mq convert --from xml --to json < order.xml
   mq convert --from jsonl --to cbor --strict < orders.jsonl
-  mq convert --from protobuf --to json --schema orders.proto --message pkg.Order < order"
+  mq convert --from protobuf --to json --schema orders.proto --message pkg.Order < order
+  mq convert --from grpc --to jsonl --schema orders.proto --message pkg.Order < stream"
 )]
 pub(crate) struct ConvertArgs {
     /// The format of the input [default: found out from its first bytes: json, msgpack, cbor, yaml that begins with

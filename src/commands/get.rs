@@ -93,7 +93,7 @@ pub(crate) struct GetArgs {
     #[arg(short, long, conflicts_with_all = ["receipt_file", "receipt_fd"])]
     delete: bool,
 
-    /// Convert bodies to FORMAT, as mq convert does: json, jsonl, msgpack, cbor, yaml, toml, xml, protobuf, text, raw,
+    /// Convert bodies to FORMAT, as mq convert does: json, jsonl, msgpack, cbor, yaml, toml, xml, protobuf, grpc, text, raw,
     /// base64 or hex; what does not convert stays queued
     #[arg(long, value_name = "FORMAT")]
     to: Option<Format>,

@@ -15,7 +15,7 @@ const DESCRIPTORS: [&str; 4] = ["pb", "desc", "binpb", "protoset"];
 
 #[derive(Debug, Args)]
 pub(super) struct SchemaArgs {
-    /// What protobuf bodies mean: a .proto file, or the descriptors that `protoc --include_imports
+    /// What protobuf and grpc bodies mean: a .proto file, or the descriptors that `protoc --include_imports
     /// --descriptor_set_out` has written (.pb, .desc, .binpb, .protoset; another name is told by its first bytes)
     #[arg(long, value_name = "FILE", requires = "message")]
     schema: Option<PathBuf>,
@@ -69,7 +69,9 @@ impl SchemaArgs {
             (Some(format), None) => Err(Usage(format!(
                 "{format} bodies mean nothing without their schema: name it by --schema FILE and --message NAME"
             ))),
-            (None, Some(_)) => Err(Usage("--schema: neither of the formats has a schema; protobuf has".to_owned())),
+            (None, Some(_)) => {
+                Err(Usage("--schema: neither of the formats has a schema; protobuf and grpc have".to_owned()))
+            }
             _ => Ok(()),
         }
     }

@@ -165,6 +165,24 @@ fn bodies_are_converted_as_they_are_got() {
 }
 
 #[test]
+fn streams_of_grpc_are_arrays_of_messages() {
+    let spool = Spool::new();
+    let schema = proto("all.proto").display().to_string();
+    let frames = b"\0\0\0\0\x02\x18\x01\0\0\0\0\0";
+    spool.mq_with(&with_all(&schema, "grpc", "jsonl"), frames).ok().quiet().wrote("{\"i32\":1}\n{}\n");
+    spool.mq_with(&with_all(&schema, "jsonl", "application/grpc+proto"), "{\"i32\":1}\n{}\n").ok().wrote(frames);
+    spool.mq_with(&["convert", "--from", "grpc", "--to", "json"], frames).status(2).says("grpc bodies mean nothing");
+    if has("python3", &["-c", "import gzip"]) {
+        let bomb = "import gzip, sys; z = gzip.compress(bytes(100 << 20), 9); \
+                    sys.stdout.buffer.write(b'\\1' + len(z).to_bytes(4, 'big') + z)";
+        spool.sh(&format!("python3 -c \"{bomb}\" > bomb")).ok();
+        let line = with_all(&schema, "grpc", "json").join(" ");
+        let program = mq_program().display();
+        spool.sh(&format!("ulimit -v 500000; exec {program} {line} < bomb")).fails(65).says("longer than 64 MiB");
+    }
+}
+
+#[test]
 fn a_hostile_body_costs_little() {
     let spool = Spool::new();
     let old = proto("old.proto").display().to_string();

@@ -45,7 +45,7 @@ pub(in super::super) fn read(
     if body.len() as u64 > MOST_BYTES {
         return Err(data(MOST_BYTES, "a message is no longer than 2 GiB, and this goes on".to_owned()));
     }
-    message(&body, schema, spelling, care, sink).map_err(|(at, error)| match error {
+    message(&body, schema, spelling, care, 0, sink).map_err(|(at, error)| match error {
         SinkError::Io(error) => CodecError::Output(error),
         SinkError::Refused(reason) => data(at, reason),
     })
@@ -55,15 +55,16 @@ fn data(offset: u64, reason: String) -> CodecError {
     CodecError::Data { format: Format::Protobuf, place: Place::Offset(offset), reason }
 }
 
-/// Sends a message to `sink`. An error comes with its offset in the body.
+/// Sends a message to `sink`, inside so many arrays. An error comes with its offset in the body.
 pub(in super::super) fn message(
     body: &[u8],
     schema: &Schema,
     spelling: Spelling,
     care: Care,
+    depth: usize,
     sink: &mut dyn Sink,
 ) -> Result<(), (u64, SinkError)> {
-    let mut reader = Reader { body, sink, spelling, care, depth: 0, steps: 0 };
+    let mut reader = Reader { body, sink, spelling, care, depth, steps: 0 };
     let whole = 0..body.len();
     reader.message(&schema.message, &[whole]).map_err(|failure| (failure.offset(), failure.explain(&schema.message)))
 }

@@ -9,7 +9,7 @@ use protox::Compiler;
 use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 /// The type of the messages in a body, with all that it is made of. Needed for
-/// [`Format::Protobuf`](super::super::Format::Protobuf).
+/// [`Format::Protobuf`](super::super::Format::Protobuf) and [`Format::Grpc`](super::super::Format::Grpc).
 #[derive(Debug, Clone)]
 pub struct Schema {
     pub(super) message: MessageDescriptor,

@@ -29,7 +29,7 @@ pub(super) struct Run {
 }
 
 #[derive(Default)]
-pub(super) struct Tape {
+pub(in super::super) struct Tape {
     tokens: Vec<Token>,
     text: Vec<u8>,
     /// The places of the arrays and maps begun and not ended.
@@ -37,7 +37,7 @@ pub(super) struct Tape {
 }
 
 impl Tape {
-    pub(super) fn push(&mut self, event: Event<'_>, care: Care) -> Result<(), SinkError> {
+    pub(in super::super) fn push(&mut self, event: Event<'_>, care: Care) -> Result<(), SinkError> {
         let Some(event) = care.plain(event)? else { return Ok(()) };
         let token = match event {
             Event::Bool(value) => Token::Bool(value),
@@ -79,8 +79,17 @@ impl Tape {
         Ok(Run { start, len })
     }
 
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    pub(in super::super) fn clear(&mut self) {
+        self.tokens.clear();
+        self.text.clear();
+    }
+
     /// Whether it holds one whole value.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in super::super) fn is_whole(&self) -> bool {
         self.open.is_empty() && !self.tokens.is_empty()
     }
 

@@ -38,7 +38,7 @@ impl Sink for Writer<'_> {
 }
 
 /// The document on a tape as a message.
-pub(super) fn encode(tape: &Tape, schema: &Schema, care: Care) -> Result<Encoded, SinkError> {
+pub(in super::super) fn encode(tape: &Tape, schema: &Schema, care: Care) -> Result<Encoded, SinkError> {
     let mut encoder = Encoder { tape, care, out: Encoded::default() };
     encoder.message(&schema.message, 0).map_err(|failure| failure.explain(&schema.message))?;
     if encoder.out.len() > MOST_BYTES {
@@ -49,7 +49,7 @@ pub(super) fn encode(tape: &Tape, schema: &Schema, care: Care) -> Result<Encoded
 
 /// A message, and the lengths that have places in it.
 #[derive(Default)]
-pub(super) struct Encoded {
+pub(in super::super) struct Encoded {
     bytes: Vec<u8>,
     /// In the order of their places.
     lengths: Vec<Length>,
@@ -72,7 +72,7 @@ struct Open {
 }
 
 impl Encoded {
-    fn len(&self) -> u64 {
+    pub(in super::super) fn len(&self) -> u64 {
         (self.bytes.len() + self.lengths_bytes) as u64
     }
 
@@ -91,7 +91,7 @@ impl Encoded {
         put_varint(u64::from(number) << 3 | u64::from(wire), &mut self.bytes);
     }
 
-    pub(super) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+    pub(in super::super) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut done = 0;
         let mut spelled = Vec::new();
         for length in &self.lengths {

@@ -4,6 +4,7 @@ mod cbor;
 mod convert;
 mod formats;
 mod framing;
+mod grpc;
 mod hostile;
 mod plain;
 mod properties;

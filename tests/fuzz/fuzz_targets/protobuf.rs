@@ -1,4 +1,4 @@
-//! Protobuf bodies, and JSON for them, with a schema of everything: recursion, maps, choices, `Any`.
+//! Protobuf bodies, their streams, and JSON for them, with a schema of everything: recursion, maps, choices, `Any`.
 
 #![no_main]
 
@@ -18,10 +18,18 @@ fn convert(from: Format, to: Format, mut body: &[u8]) -> Option<Vec<u8>> {
     conversion.run(&mut body, &mut out).ok().map(|()| out)
 }
 
+/// Frames of gRPC, which may be compressed.
+fn stream(body: &[u8]) {
+    let Some(json) = convert(Format::Grpc, Format::Json, body) else { return };
+    let back = convert(Format::Json, Format::Grpc, &json).expect("the JSON is that of messages");
+    assert_eq!(convert(Format::Grpc, Format::Json, &back), Some(json));
+}
+
 fuzz_target!(|input: &[u8]| {
     let Some((first, body)) = input.split_first() else { return };
-    let body = match first % 2 {
+    let body = match first % 3 {
         0 => body.to_vec(),
+        2 => return stream(body),
         _ => match convert(Format::Json, Format::Protobuf, body) {
             Some(body) => body,
             None => return,
