@@ -8,10 +8,10 @@ mod grpc;
 mod hostile;
 mod plain;
 mod properties;
+mod protobuf;
 mod toml;
 mod xml;
 mod yaml;
-mod protobuf;
 
 use super::{CodecError, Format, convert};
 
