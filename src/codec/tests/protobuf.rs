@@ -168,6 +168,10 @@ fn well_known_messages_have_the_forms_of_json() {
     same(b"\xa2\x02\x0e\x0a\x07foo_bar\x0a\x03a.b\xaa\x02\0", r#"{"mask":"fooBar,a.b","empty":{}}"#);
     same(b"\xda\x02\x02\x08\0\xda\x02\x03\x1a\x01a", r#"{"values":[null,"a"]}"#);
     assert_eq!(bytes_of("t.All", r#"{"nil":null,"wrapped":null}"#), b"");
+    let empty_path = b"\xa2\x02\x05\x0a\0\x0a\x01a";
+    let all = schema(ALL, "t.All");
+    assert_eq!(text(convert(&all, Format::Protobuf, Format::Json, false, empty_path)), r#"{"mask":"a"}"#);
+    assert!(convert(&all, Format::Protobuf, Format::Json, true, empty_path).is_err());
     // The type of an Any may come last.
     assert_eq!(
         bytes_of("t.All", r#"{"any":{"i32":4,"@type":"x/t.All"}}"#),

@@ -43,5 +43,7 @@ fuzz_target!(|input: &[u8]| {
     let anew = anew.expect("the message can be read");
     assert_eq!(convert(Format::Protobuf, Format::Json, &anew).as_deref(), Some(&json[..]));
     let cbor = convert(Format::Protobuf, Format::Cbor, &body).expect("the message can be read");
-    assert_eq!(convert(Format::Cbor, Format::Protobuf, &cbor), Some(anew));
+    let by_way_of_cbor = convert(Format::Cbor, Format::Protobuf, &cbor).expect("the CBOR is that of a message");
+    // Not the bytes: what is inside a NaN is no part of its value.
+    assert_eq!(convert(Format::Protobuf, Format::Json, &by_way_of_cbor), Some(json));
 });

@@ -36,7 +36,13 @@ impl Reader<'_, '_> {
                 self.send(Event::Str(&spelled.ok_or_else(reason)?), at)
             }
             WellKnown::FieldMask => {
-                let paths = of(1).iter().map(|piece| self.mask_path(*piece)).collect::<Taken<Vec<String>>>()?;
+                let mut paths = of(1).iter().map(|piece| self.mask_path(*piece)).collect::<Taken<Vec<String>>>()?;
+                if paths.iter().any(String::is_empty) {
+                    // Between commas it would not be seen.
+                    let lost = self.care.lose("an empty path of a field mask");
+                    lost.map_err(|error| Failure::of(error, at))?;
+                    paths.retain(|path| !path.is_empty());
+                }
                 self.send(Event::Str(&paths.join(",")), at)
             }
             WellKnown::Struct => self.object(message, &of(1), parts),
