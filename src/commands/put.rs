@@ -125,7 +125,7 @@ pub(crate) struct PutArgs {
     durability: Option<Durability>,
 
     /// Put all messages of the input as one, up to 65,536 of one priority: they appear together, at its end, or none does,
-    /// whatever happens
+    /// whatever happens (but for a power cut in that moment on a bare file system, see mq-reliability(7))
     #[arg(long, value_name = "atomic", conflicts_with_all = ["unique", "group", "delay"])]
     batch: Option<Batch>,
 

@@ -121,7 +121,10 @@ fn message_in(bytes: &[u8]) -> Option<(MessageId, &[u8])> {
     let at = bytes.get(..120).or(Some(bytes))?.windows(KEY.len()).position(|part| part == KEY)? + KEY.len();
     let id = std::str::from_utf8(bytes.get(at..at + 36)?).ok()?.parse().ok()?;
     let body = at + bytes[at..].iter().position(|byte| *byte == b'\n')? + 1;
-    Some((id, &bytes[body..]))
+    let rest = &bytes[body..];
+    // A copy that was claimed and given back meanwhile has a delivery log behind its body, which has no newline.
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    Some((id, &rest[..end]))
 }
 
 impl Ledger {
